@@ -1,0 +1,37 @@
+"""Where the package's data lies: models, pipelines, kernels and example configs, in a checkout and in a wheel alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from anpr.errors import ConfigError
+
+Folder = Literal["kernels", "models", "pipelines", "configs"]
+
+
+def folder(name: Folder) -> Path:
+    """The folder `name` of the checkout, or of the installed wheel (`anpr/data/<name>`).
+
+    Raises ConfigError if neither is there.
+    """
+    package = Path(__file__).resolve().parent
+    for place in (package / "data" / name, package.parent / name):
+        if place.is_dir():
+            return place
+    raise ConfigError(f"the package's {name} folder is missing", place=str(package), cure="reinstall anpr")
+
+
+def find(name: Folder, item: str) -> Path:
+    """`item` as a path if it exists as given, else `item` in the package's folder `name`.
+
+    Raises ConfigError that lists what is there.
+    """
+    given = Path(item).expanduser()
+    if given.exists():
+        return given
+    bundled = folder(name) / item
+    if bundled.exists():
+        return bundled
+    have = ", ".join(sorted(path.name for path in folder(name).iterdir() if not path.name.startswith("."))) or "nothing"
+    raise ConfigError(f"no {name.removesuffix('s')} named {item!r}", place=item, cure=f"give a path, or one of: {have}")

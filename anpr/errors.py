@@ -1,0 +1,90 @@
+"""Every error that anpr raises on purpose.
+
+    AnprError
+    ├── ConfigError        a site or pipeline file                (also ValueError)
+    ├── PlateError         a text that is no Vietnamese plate     (also ValueError)
+    ├── WatchListError     a watch-list file                      (also ValueError)
+    ├── MediaError         a clip, an image or a camera           (also OSError)
+    │   ├── ImageError     an image file
+    │   ├── VideoError     a video file
+    │   └── StreamError    a camera's stream
+    │       └── StreamAuthError   the camera refused the password
+    ├── ModelError         a model folder                         (also ValueError)
+    ├── DeviceError        a processor that was asked for and is missing (also RuntimeError)
+    ├── StoreError         the store or its evidence files        (also OSError)
+    └── BusError           an endpoint or a message               (also OSError)
+
+Each carries what is wrong, where (file, line, camera), and the cure. `str(error)` is one line for a person.
+"""
+
+from __future__ import annotations
+
+
+class AnprError(Exception):
+    """The root. `place` is the file, `file:line:column`, camera or endpoint; `cure` what a person can do about it."""
+
+    def __init__(self, problem: str, *, place: str = "", cure: str = "") -> None:
+        self.problem = problem
+        self.place = place
+        self.cure = cure
+        text = f"{place}: {problem}" if place else problem
+        super().__init__(f"{text} ({cure})" if cure else text)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ConfigError(AnprError, ValueError):
+    """A site or pipeline file is wrong. `problems` holds one line per mistake, each `file:line:column: what (cure)`."""
+
+    def __init__(self, problem: str, *, place: str = "", cure: str = "", problems: tuple[str, ...] = ()) -> None:
+        super().__init__(problem, place=place, cure=cure)
+        self.problems = problems or (str(self),)
+
+
+class PlateError(AnprError, ValueError):
+    """A text cannot be a Vietnamese plate; the problem says why."""
+
+
+class WatchListError(AnprError, ValueError):
+    """A watch-list file cannot be taken. `problems` holds one line per bad row."""
+
+    def __init__(self, problem: str, *, place: str = "", cure: str = "", problems: tuple[str, ...] = ()) -> None:
+        super().__init__(problem, place=place, cure=cure)
+        self.problems = problems or (str(self),)
+
+
+class MediaError(AnprError, OSError):
+    """Footage cannot be opened, read or decoded."""
+
+
+class ImageError(MediaError):
+    """An image file is missing, empty, no image, or too large."""
+
+
+class VideoError(MediaError):
+    """A video file is missing, empty or corrupt."""
+
+
+class StreamError(MediaError):
+    """A camera's stream cannot be opened or has stopped."""
+
+
+class StreamAuthError(StreamError):
+    """The camera refused the user name or password: retry slowly, some cameras lock the account."""
+
+
+class ModelError(AnprError, ValueError):
+    """A model folder is incomplete, damaged, or not what its model.toml says."""
+
+
+class DeviceError(AnprError, RuntimeError):
+    """A processor or execution provider was asked for and is not there."""
+
+
+class StoreError(AnprError, OSError):
+    """The store cannot be opened, read or written."""
+
+
+class BusError(AnprError, OSError):
+    """An endpoint cannot be bound or connected, or a message is not ours."""

@@ -1,0 +1,63 @@
+"""Packaging: only `anpr` is importable; kernels, models, pipelines and example configs travel as its data."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+DATA_FOLDERS = ("kernels", "models", "pipelines", "configs")
+VERSION = next(
+    line.split('"')[1]
+    for line in (ROOT / "anpr/__init__.py").read_text().splitlines()
+    if line.startswith("__version__")
+)
+
+CPU = ["onnxruntime>=1.26"]
+EXTRAS = {
+    "cpu": CPU,
+    "gpu": ["onnxruntime-gpu>=1.26", "pycuda>=2025.1"],
+    "paddle": ["paddleocr>=3.0"],
+    "bridges": ["aiomqtt>=2.3", "nats-py>=2.9", "aiokafka>=0.12", "httpx>=0.28"],
+    "train": ["torch==2.13.0", "onnx>=1.21", "matplotlib>=3.9", "scipy>=1.13"],
+    "dev": [
+        *CPU,
+        "onnx>=1.21",
+        "pytest>=8.3",
+        "pytest-benchmark>=5.0",
+        "pytest-timeout>=2.3",
+        "hypothesis>=6.112",
+        "ruff>=0.8",
+        "mypy>=1.13",
+    ],
+}
+
+data_packages = {f"anpr.data.{name}": name for name in DATA_FOLDERS if (ROOT / name).is_dir()}
+
+setup(
+    name="anpr",
+    version=VERSION,
+    description="Number plate recognition for Vietnamese expressways: RTSP in, settled plates and watch-list hits out",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["anpr", "anpr.*"]), *data_packages],
+    package_dir={"anpr": "anpr", **data_packages},
+    package_data={"anpr": ["py.typed", "**/*.csv", "schemas/*.json"], **{name: ["**/*"] for name in data_packages}},
+    include_package_data=False,
+    install_requires=[
+        "numpy>=2.0",
+        "opencv-python-headless>=4.10",
+        "numba>=0.61",
+        "av>=17.0",
+        "pyzmq>=27.0",
+        "lmdb>=2.3",
+        "msgspec>=0.20",
+        "pydantic>=2.10",
+        "typer>=0.15",
+        "rich>=13.9",
+        "structlog>=24.4",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["anpr = anpr.cli:main"]},
+)
