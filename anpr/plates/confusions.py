@@ -1,0 +1,94 @@
+"""How likely a reader takes one character for another: one table for every matcher.
+
+The shipped table (`confusions.csv`) holds estimates by shape (open or closed counters, shared strokes), made before
+anything was measured and symmetric for that reason. A measured table has the same form and need not be symmetric.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anpr.errors import PlateError
+from anpr.records import ALPHABET
+
+UNLISTED = 2e-4
+"""Probability of a confusion that the table does not list."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Confusions:
+    """Costs, −ln P(read | truth), of each character read for each."""
+
+    costs: NDArray[np.float64]
+    """(36 read, 36 true) in the order of ALPHABET. For each true character the probabilities sum to 1."""
+
+    def __post_init__(self) -> None:
+        if self.costs.shape != (len(ALPHABET), len(ALPHABET)):
+            raise ValueError(f"costs must be {(len(ALPHABET), len(ALPHABET))}, got {self.costs.shape}")
+
+    def cost(self, read: str, truth: str) -> float:
+        """−ln P(the reader says `read` | the plate shows `truth`); near 0 where both are the same."""
+        return float(self.costs[ALPHABET.index(read), ALPHABET.index(truth)])
+
+    def truths(self, read: str, *, max_cost: float) -> tuple[tuple[str, float], ...]:
+        """The other characters that may have been read as `read`, with their costs, cheapest first."""
+        row = self.costs[ALPHABET.index(read)]
+        return tuple(
+            (ALPHABET[column], float(row[column]))
+            for column in np.argsort(row, kind="stable").tolist()
+            if row[column] <= max_cost and ALPHABET[column] != read
+        )
+
+
+def load_confusions(path: Path) -> Confusions:
+    """A table from a CSV file with the columns truth, read, probability; pairs not listed have `UNLISTED`.
+
+    Raises PlateError for a row that makes no sense, or a true character whose confusions sum to 1 or more.
+    """
+    return _build(path.read_text(encoding="utf-8-sig"), place=str(path))
+
+
+@cache
+def shipped() -> Confusions:
+    """The table of the package."""
+    text = resources.files("anpr.plates").joinpath("confusions.csv").read_text(encoding="utf-8")
+    return _build(text, place="confusions.csv")
+
+
+def cost(read: str, truth: str) -> float:
+    """−ln P(read | truth) by the shipped table."""
+    return shipped().cost(read, truth)
+
+
+def _build(text: str, *, place: str) -> Confusions:
+    probabilities = np.full((len(ALPHABET), len(ALPHABET)), UNLISTED)
+    np.fill_diagonal(probabilities, 0.0)
+    rows = csv.DictReader(text.splitlines())
+    if set(rows.fieldnames or ()) != {"truth", "read", "probability"}:
+        raise PlateError("no table of confusions", place=place, cure="the first line is truth,read,probability")
+    for line, row in enumerate(rows, start=2):
+        try:
+            read, truth = ALPHABET.index(row["read"]), ALPHABET.index(row["truth"])
+            probability = float(row["probability"])
+        except (TypeError, ValueError) as error:
+            raise PlateError(f"no confusion: {error}", place=f"{place}:{line}", cure="like 8,B,0.02") from error
+        if read == truth or not 0.0 < probability < 1.0:
+            raise PlateError(
+                f"{row['truth']} read as {row['read']} with probability {probability}",
+                place=f"{place}:{line}",
+                cure="two different characters and a probability between 0 and 1",
+            )
+        probabilities[read, truth] = probability
+    right = 1.0 - probabilities.sum(axis=0)
+    if right.min() <= 0.0:
+        worst = ALPHABET[int(right.argmin())]
+        raise PlateError(f"the confusions of {worst} sum to {1 - right.min():.3f}", place=place, cure="keep it below 1")
+    np.fill_diagonal(probabilities, right)
+    return Confusions(-np.log(probabilities))

@@ -1,0 +1,145 @@
+"""One entry of a watch-list, from the fields of its row; everything wrong with a row is told at once."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import get_args
+
+from anpr.errors import PlateError
+from anpr.plates.grammar import require
+from anpr.plates.provinces import VIETNAM_TIME
+from anpr.records import Severity
+
+COLUMNS = ("plate", "reason", "severity", "authority", "valid_from", "valid_until", "reference")
+"""Columns of a watch-list file; only the plate is required."""
+
+MAX_FIELD = 500
+"""Characters that one field may have."""
+
+_SEVERITIES: dict[str, Severity] = {severity: severity for severity in get_args(Severity)}
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a file."""
+
+    line: int
+    """From 1; 0 for the file as a whole."""
+    column: str
+    """Name of the column; empty for the whole line."""
+    value: str
+    what: str
+    cure: str = ""
+
+    def __str__(self) -> str:
+        place = f"line {self.line}: " if self.line else ""
+        column = f"{self.column}: " if self.column else ""
+        return f"{place}{column}{self.what}" + (f" ({self.cure})" if self.cure else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One listed plate."""
+
+    plate: str
+    """In the engine's form."""
+    reason: str = ""
+    severity: Severity | None = None
+    """Overrides the list's."""
+    authority: str = ""
+    valid_from_seconds: float | None = None
+    """UTC seconds since 1970 from which the entry holds; None: always."""
+    valid_until_seconds: float | None = None
+    """First moment at which it no longer holds; None: for ever."""
+    reference: str = ""
+    """File number of the authority."""
+    line: int = 0
+    """Where it stands in its file, for messages; not part of its content."""
+
+    def valid_at(self, seconds: float) -> bool:
+        """Whether the entry holds at a wall time."""
+        begun = self.valid_from_seconds is None or self.valid_from_seconds <= seconds
+        return begun and (self.valid_until_seconds is None or seconds < self.valid_until_seconds)
+
+    def overlaps(self, other: Entry) -> bool:
+        """Whether both hold at some common moment."""
+
+        def before(first: Entry, second: Entry) -> bool:
+            return (
+                first.valid_until_seconds is not None
+                and second.valid_from_seconds is not None
+                and first.valid_until_seconds <= second.valid_from_seconds
+            )
+
+        return not before(self, other) and not before(other, self)
+
+
+def read_entry(fields: Mapping[str, str], *, line: int) -> tuple[Entry | None, tuple[Problem, ...]]:
+    """The entry of one row, or everything that is wrong with it.
+
+    Days are days in Viet Nam, `valid_until` included; moments without an offset are Vietnamese time.
+    """
+    problems: list[Problem] = []
+
+    def wrong(column: str, what: str, cure: str) -> None:
+        problems.append(Problem(line, column, fields[column][:80], what, cure))
+
+    for column, value in fields.items():
+        if len(value) > MAX_FIELD:
+            wrong(column, f"{len(value)} characters are too many", f"at most {MAX_FIELD}")
+        if any(unicodedata.category(character) == "Cc" for character in value):
+            wrong(column, f"control character in {value[:80]!r}", "remove it")
+    if problems:
+        return None, tuple(problems)
+
+    plate = ""
+    try:
+        plate = require(fields["plate"])[0].text
+    except PlateError as error:
+        wrong("plate", error.problem, error.cure)
+    given_severity = fields.get("severity", "")
+    severity = _SEVERITIES.get(given_severity.upper())
+    if given_severity and severity is None:
+        wrong("severity", f"unknown severity {given_severity!r}", f"one of {', '.join(_SEVERITIES)}, or empty")
+    moments: dict[str, float | None] = {}
+    for column in ("valid_from", "valid_until"):
+        value = fields.get(column, "")
+        try:
+            moments[column] = _seconds(value, end_of_day=column == "valid_until") if value else None
+        except ValueError:
+            wrong(column, f"no date: {value!r}", "like 2026-03-31 or 2026-03-31T18:00+07:00")
+    begin, end = moments.get("valid_from"), moments.get("valid_until")
+    if begin is not None and end is not None and end <= begin:
+        wrong("valid_until", "the entry ends before it begins", "exchange the two dates, or correct the year")
+    if problems:
+        return None, tuple(problems)
+    return Entry(
+        plate=plate,
+        reason=fields.get("reason", ""),
+        severity=severity,
+        authority=fields.get("authority", ""),
+        valid_from_seconds=begin,
+        valid_until_seconds=end,
+        reference=fields.get("reference", ""),
+        line=line,
+    ), ()
+
+
+def _seconds(value: str, *, end_of_day: bool) -> float:
+    if _DAY.fullmatch(value):
+        day = datetime.fromisoformat(value).replace(tzinfo=VIETNAM_TIME)
+        return _epoch(day + timedelta(days=1) if end_of_day else day)
+    if not _MOMENT.fullmatch(value):
+        raise ValueError(value)
+    moment = datetime.fromisoformat(value)
+    return _epoch(moment if moment.tzinfo else moment.replace(tzinfo=VIETNAM_TIME))
+
+
+def _epoch(moment: datetime) -> float:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()

@@ -1,0 +1,167 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anpr.plates.confusions import cost
+from anpr.records import Severity
+from anpr.watch.entries import Entry
+from anpr.watch.lists import WatchList
+from anpr.watch.matcher import Match, Matcher
+
+NOW = 1_767_225_600.0
+
+
+def make_list(*plates: str, name: str = "stolen", severity: Severity = "ALERT") -> WatchList:
+    return WatchList(name, "v1", tuple(Entry(plate) for plate in plates), severity=severity)
+
+
+def make_lattice(text: str, doubt: dict[int, tuple[str, float]] | None = None) -> list[list[tuple[str, float]]]:
+    """`text` read with certainty but for some positions, from 0, with another character and its probability."""
+    lattice = []
+    for position, character in enumerate(text):
+        other, probability = (doubt or {}).get(position, ("", 0.0))
+        row = [(character, 1.0 - probability), (other, probability)] if probability else [(character, 1.0)]
+        lattice.append(sorted(row, key=lambda item: -item[1]))
+    return lattice
+
+
+def ask(
+    matcher: Matcher,
+    text: str,
+    *,
+    probability: float = 0.99,
+    others: tuple[tuple[str, float], ...] = (),
+    doubt: dict[int, tuple[str, float]] | None = None,
+) -> tuple[Match, ...]:
+    return matcher.match(
+        text=text,
+        raw=text,
+        alternatives=((text, probability), *others),
+        lattice=make_lattice(text, doubt),
+        seen_seconds=NOW,
+    )
+
+
+def test_exact() -> None:
+    (match,) = ask(Matcher((make_list("30A12345", "29A00001"),)), "30A12345")
+    assert (match.entry.plate, match.reason, match.severity, match.probability) == ("30A12345", "exact", "ALERT", 0.99)
+
+
+def test_an_uncertain_exact_match_is_a_check() -> None:
+    (match,) = ask(Matcher((make_list("30A12345"),)), "30A12345", probability=0.9)
+    assert (match.reason, match.severity) == ("exact", "CHECK")
+
+
+def test_a_confusion_of_shapes_is_a_check_with_its_reason() -> None:
+    (match,) = ask(Matcher((make_list("30A12348"),)), "30A12343")
+    assert (match.reason, match.severity) == ("8 read as 3 at position 8", "CHECK")
+    assert match.probability == pytest.approx(0.99 * 2.718281828 ** -cost("3", "8"))
+
+
+def test_the_entry_overrides_the_severity() -> None:
+    watch_list = WatchList("x", "v", (Entry("30A12345", severity="INFO"),), severity="ALERT")
+    assert ask(Matcher((watch_list,)), "30A12345")[0].severity == "INFO"
+
+
+def test_shapes_that_differ_do_not_match_a_certain_read() -> None:
+    assert ask(Matcher((make_list("30A12344"),)), "30A12348") == ()
+
+
+def test_what_the_lattice_doubts_matches() -> None:
+    (match,) = ask(Matcher((make_list("30A12344"),)), "30A12348", probability=0.9, doubt={7: ("4", 0.1)})
+    assert match.reason == "4 read as 8 at position 8"
+    assert match.probability == pytest.approx(0.9 * 0.1 / 0.9)
+
+
+def test_alternatives_match_with_their_own_probability() -> None:
+    matcher = Matcher((make_list("30A1234", "20B12345"),))
+    matches = ask(matcher, "30A12345", probability=0.7, others=(("30A1234", 0.2), ("20B12345", 0.05)))
+    assert [(match.reason, match.probability) for match in matches] == [
+        ("30A1234 read as 30A12345", 0.2),
+        ("2 read as 3 at position 1, B read as A at position 3", 0.05),
+    ]
+
+
+def test_a_character_too_many_or_missing_at_the_end() -> None:
+    (match,) = ask(Matcher((make_list("30A1234"),)), "30A12345", doubt={7: ("", 0.3)})
+    assert match.probability == pytest.approx(0.99 * 0.3 / 0.7)
+    lattice = [*make_lattice("30A1234"), [("", 0.8), ("5", 0.2)]]
+    (match,) = Matcher((make_list("30A12345"),)).match(
+        text="30A1234", raw="30A1234", alternatives=(("30A1234", 0.8),), lattice=lattice, seen_seconds=NOW
+    )
+    assert match.probability == pytest.approx(0.2)
+
+
+def test_near_matches_only_where_the_list_has_no_exact_one() -> None:
+    matcher = Matcher((make_list("30A12348", "30A12343"), make_list("30A12343", name="other")))
+    matches = ask(matcher, "30A12348")
+    assert [(match.watch_list.name, match.reason) for match in matches] == [
+        ("stolen", "exact"),
+        ("other", "3 read as 8 at position 8"),
+    ]
+
+
+def test_entries_hold_only_in_their_time() -> None:
+    entries = (Entry("30A12345", valid_until_seconds=NOW), Entry("30A12345", "now", valid_from_seconds=NOW))
+    (match,) = ask(Matcher((WatchList("x", "v", entries),)), "30A12345")
+    assert match.entry.reason == "now"
+    later = (Entry("30A12345", valid_from_seconds=NOW + 1),)
+    assert ask(Matcher((WatchList("x", "v", later),)), "30A12345") == ()
+
+
+def test_an_unsettled_read_asks_with_its_raw_text() -> None:
+    matcher = Matcher((make_list("30A12345"),))
+    raw = "3OA12345"
+    lattice = make_lattice(raw, {1: ("0", 0.4)})
+    (match,) = matcher.match(text="", raw=raw, alternatives=(), lattice=lattice, seen_seconds=NOW)
+    assert match.reason == "0 read as O at position 2"
+    assert match.probability == pytest.approx(0.4)
+    assert matcher.match(text="", raw="", alternatives=(), lattice=(), seen_seconds=NOW) == ()
+
+
+def test_the_minimum_is_a_parameter() -> None:
+    lists = (make_list("30A12348"),)
+    assert ask(Matcher(lists, min_probability=0.5), "30A12343") == ()
+    with pytest.raises(ValueError, match="min_probability"):
+        Matcher(lists, min_probability=0.0)
+
+
+def test_lists_need_different_names() -> None:
+    with pytest.raises(ValueError, match="different names, got stolen, stolen"):
+        Matcher((make_list("30A12345"), make_list("30A12346")))
+
+
+DOUBTS = st.tuples(st.sampled_from("0123456789"), st.floats(0.01, 0.4))
+DIGITS = st.text("0123456789", min_size=5, max_size=5)
+
+
+@given(
+    numbers=st.lists(DIGITS, max_size=12, unique=True),
+    read=DIGITS,
+    doubt=st.dictionaries(
+        st.integers(3, 7), st.tuples(st.sampled_from("0123456789"), st.floats(0.01, 0.4)), max_size=3
+    ),
+)
+def test_the_index_equals_a_scan_of_all_entries(
+    numbers: list[str], read: str, doubt: dict[int, tuple[str, float]]
+) -> None:
+    text = "30A" + read
+    doubt = {position: value for position, value in doubt.items() if value[0] != text[position]}
+    matcher = Matcher((make_list(*("30A" + number for number in numbers)),))
+    expected: dict[str, float] = {}
+    for number in numbers:
+        plate = "30A" + number
+        differing = [position for position in range(8) if plate[position] != text[position]]
+        if not differing:
+            expected = {plate: 0.99}
+            break
+        if len(differing) == 1:
+            (position,) = differing
+            ratio = 2.718281828459045 ** -cost(text[position], plate[position])
+            other, probability = doubt.get(position, ("", 0.0))
+            if other == plate[position]:
+                ratio = max(ratio, probability / (1 - probability))
+            if 0.99 * ratio >= matcher.min_probability:
+                expected[plate] = 0.99 * ratio
+    found = {match.entry.plate: match.probability for match in ask(matcher, text, doubt=doubt)}
+    assert found == pytest.approx(expected)
