@@ -18,7 +18,7 @@ EXTRAS = {
     "gpu": ["onnxruntime-gpu>=1.26", "pycuda>=2025.1"],
     "paddle": ["paddleocr>=3.0"],
     "bridges": ["aiomqtt>=2.3", "nats-py>=2.9", "aiokafka>=0.12", "httpx>=0.28"],
-    "train": ["torch==2.13.0", "onnx>=1.21", "matplotlib>=3.9", "scipy>=1.13"],
+    "train": ["torch==2.13.0", "onnx>=1.21", "matplotlib>=3.9", "tomli-w>=1.1"],
     "dev": [
         *CPU,
         "onnx>=1.21",

@@ -1,0 +1,1 @@
+"""Neural nets: model folders, sessions, the plate detector and the plate reader."""

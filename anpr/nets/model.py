@@ -1,0 +1,121 @@
+"""A model folder: `model.onnx` beside `model.toml`, which says what the model takes, gives, and how good it is."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from anpr import assets
+from anpr.errors import ConfigError, ModelError
+
+Task = Literal["detector", "reader"]
+
+
+class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The picture a model takes: one grey channel, float32 (batch, 1, height, width)."""
+
+    name: str
+    height: int
+    width: int
+    mean: float = 0.0
+    """Detector: subtracted from the grey level. The reader's input is standardised per plate instead."""
+    scale: float = 1.0
+    margin: float = 0.0
+    """Reader: share of the plate's size added on every side."""
+
+
+class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model gives."""
+
+    name: str
+    stride: int = 0
+    """Detector: canvas pixels per cell of the maps (batch, 10, height, width)."""
+    slots: int = 0
+    """Reader: positions of the lattice (batch, slots, alphabet + 1)."""
+    alphabet: str = ""
+    temperature: float = 1.0
+    """Reader: logits are divided by it, fitted on plates that are neither trained on nor scored."""
+
+
+class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the model comes from."""
+
+    command: str
+    commit: str
+    steps: int
+    seed: int
+    sources: tuple[str, ...]
+    """Every source of training pictures with its stated licence."""
+
+
+class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of `model.toml`."""
+
+    name: str
+    task: Task
+    sha256: str
+    input: Input
+    output: Output
+    training: Training
+    accuracy: dict[str, float] = {}
+    """Measured figures by name; `bench` and the README say how."""
+    file: str = "model.onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A verified model on disk."""
+
+    path: Path
+    facts: Facts
+
+    @property
+    def label(self) -> str:
+        """Name and the start of the hash, for records."""
+        return f"{self.facts.name}@{self.facts.sha256[:12]}"
+
+    @property
+    def onnx_path(self) -> Path:
+        return self.path / self.facts.file
+
+    @staticmethod
+    def load(where: str | Path, task: Task) -> ModelFolder:
+        """The model folder at a path, or of that name in the package's `models/`.
+
+        Raises ModelError if anything is missing, unknown or not what `model.toml` says.
+        """
+        try:
+            path = assets.find("models", str(where))
+        except ConfigError as error:
+            raise ModelError(error.problem, place=error.place, cure=error.cure) from None
+        facts_path = path / "model.toml"
+        try:
+            facts = msgspec.convert(tomllib.loads(facts_path.read_text(encoding="utf-8")), Facts)
+        except FileNotFoundError:
+            raise ModelError("is no model folder: it has no model.toml", place=str(path), cure="name one") from None
+        except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+            raise ModelError(str(error), place=str(facts_path), cure="restore the file from its release") from None
+        folder = ModelFolder(path, facts)
+        folder._verify(task)
+        return folder
+
+    def _verify(self, task: Task) -> None:
+        facts, place = self.facts, str(self.onnx_path)
+        if facts.task != task:
+            raise ModelError(f"is a {facts.task}, not a {task}", place=str(self.path), cure=f"name a {task} model")
+        if "/" in facts.file or not self.onnx_path.is_file():
+            raise ModelError("the model file is missing", place=place, cure="restore the model folder")
+        content = self.onnx_path.read_bytes()
+        found = hashlib.sha256(content).hexdigest()
+        if found != facts.sha256:
+            raise ModelError(
+                f"is truncated or not the file that model.toml describes: sha256 {found[:12]}…, {len(content)} bytes,"
+                f" expected {facts.sha256[:12]}…",
+                place=place,
+                cure="restore the model folder",
+            )

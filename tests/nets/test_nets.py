@@ -1,0 +1,157 @@
+"""Model folders and nets: what is refused, and that the shipped models find and read what they should."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from anpr import assets
+from anpr.errors import DeviceError, ModelError
+from anpr.nets import colour
+from anpr.nets.detector import Detector
+from anpr.nets.model import ModelFolder
+from anpr.nets.reader import Reader
+from anpr.nets.session import Session
+from anpr.records import Frame, Plate
+
+
+def tiny_model(folder: Path, *, height: int = 64, output: str = "logits", alphabet: str = "") -> Path:
+    """A model folder whose net is one multiplication."""
+    folder.mkdir(parents=True)
+    picture = helper.make_tensor_value_info("luma", TensorProto.FLOAT, ["batch", 1, height, 128])
+    result = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", 1, height, 128])
+    graph = helper.make_graph([helper.make_node("Identity", ["luma"], [output])], "tiny", [picture], [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    onnx.save(model, folder / "model.onnx")
+    digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    (folder / "model.toml").write_text(
+        f'name = "tiny"\ntask = "reader"\nsha256 = "{digest}"\n'
+        '[input]\nname = "luma"\nheight = 64\nwidth = 128\n'
+        f'[output]\nname = "logits"\nslots = 10\nalphabet = "{alphabet}"\n'
+        '[training]\ncommand = "none"\ncommit = "0"\nsteps = 0\nseed = 0\nsources = []\n'
+    )
+    return folder
+
+
+def frame(luma: np.ndarray, u: int = 128, v: int = 128) -> Frame:
+    height, width = luma.shape
+    half = ((height + 1) // 2, (width + 1) // 2)
+    return Frame("test", 0, 0.0, 0.0, luma, np.full(half, u, np.uint8), np.full(half, v, np.uint8))
+
+
+def test_a_model_folder_loads_and_runs(tmp_path: Path) -> None:
+    session = Session.open(ModelFolder.load(tiny_model(tmp_path / "m"), "reader"))
+    batch = np.ones((1, 1, 64, 128), np.float32)
+    assert np.array_equal(session.run(batch), batch)
+
+
+def test_a_truncated_model_is_refused(tmp_path: Path) -> None:
+    path = tiny_model(tmp_path / "m") / "model.onnx"
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(ModelError, match=r"model\.onnx: is truncated .*restore"):
+        ModelFolder.load(tmp_path / "m", "reader")
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "m")
+    (folder / "model.onnx").write_bytes(b"no model")
+    facts = folder / "model.toml"
+    old = facts.read_text().split('sha256 = "')[1][:64]
+    facts.write_text(facts.read_text().replace(old, hashlib.sha256(b"no model").hexdigest()))
+    with pytest.raises(ModelError, match="does not load"):
+        Session.open(ModelFolder.load(folder, "reader"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('task = "reader"', 'task = "detector"', "is a detector, not a reader"),
+        ('name = "tiny"', 'nam = "tiny"', "nam"),
+        ("height = 64", 'height = "64"', "height"),
+        ('name = "tiny"', 'name = "tiny', "line 1"),
+        ("[training]", "[training]\nfoo = 1", "foo"),
+    ],
+)
+def test_a_wrong_fact_is_named(tmp_path: Path, old: str, new: str, says: str) -> None:
+    facts = tiny_model(tmp_path / "m") / "model.toml"
+    facts.write_text(facts.read_text().replace(old, new))
+    with pytest.raises(ModelError, match=says):
+        ModelFolder.load(tmp_path / "m", "reader")
+
+
+@pytest.mark.parametrize(("height", "output"), [(32, "logits"), (64, "maps")])
+def test_a_model_that_takes_or_gives_something_else_is_refused(tmp_path: Path, height: int, output: str) -> None:
+    folder = ModelFolder.load(tiny_model(tmp_path / "m", height=height, output=output), "reader")
+    with pytest.raises(ModelError, match=r"model\.toml says"):
+        Session.open(folder)
+
+
+def test_a_reader_with_another_alphabet_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="ABC"):
+        Reader.open(ModelFolder.load(tiny_model(tmp_path / "m", alphabet="ABC"), "reader"))
+
+
+def test_a_missing_model_names_those_that_are_there() -> None:
+    with pytest.raises(ModelError, match=r"no model named 'nothing'.*reader"):
+        ModelFolder.load("nothing", "reader")
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="a GPU is here")
+def test_a_missing_gpu_is_an_error_with_its_cure(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"CUDAExecutionProvider.*anpr\[gpu\]"):
+        Session.open(ModelFolder.load(tiny_model(tmp_path / "m"), "reader"), device="cuda")
+
+
+def test_an_error_of_the_runtime_is_not_swallowed(tmp_path: Path) -> None:
+    session = Session.open(ModelFolder.load(tiny_model(tmp_path / "m"), "reader"))
+    with pytest.raises(Exception, match=r"(?i)invalid dimensions"):
+        session.run(np.zeros((1, 1, 3, 3), np.float32))
+
+
+@pytest.mark.parametrize("name", ["detector", "reader"])
+def test_the_shipped_models_are_small_and_say_where_they_come_from(name: str) -> None:
+    folder = ModelFolder.load(name, "detector" if name == "detector" else "reader")
+    assert folder.onnx_path.stat().st_size <= 6_000_000
+    assert folder.facts.training.sources
+    assert folder.facts.accuracy
+
+
+@pytest.mark.parametrize(
+    ("u", "v", "expected"),
+    [(128, 128, "white"), (70, 145, "yellow"), (175, 110, "blue"), (110, 190, "red"), (135, 120, "white")],
+)
+def test_colours(u: int, v: int, expected: str) -> None:
+    patch = np.full((8, 18), u, np.uint8), np.full((8, 18), v, np.uint8)
+    assert colour.classify(*patch) == expected
+
+
+def test_an_infrared_picture_has_no_colours() -> None:
+    grey = frame(np.zeros((100, 200), np.uint8))
+    quad = np.array([[20, 20], [100, 20], [100, 50], [20, 50]], np.float32)
+    assert colour.plate_colour(grey, quad) == "unknown"
+
+
+def test_an_empty_picture_has_no_plates() -> None:
+    detector = Detector.open(ModelFolder.load("detector", "detector"))
+    assert detector.detect(frame(np.full((1080, 1920), 90, np.uint8))) == []
+
+
+def test_a_plate_without_contrast_is_unreadable() -> None:
+    reader = Reader.open(ModelFolder.load("reader", "reader"))
+    quad = np.array([[20, 20], [180, 20], [180, 60], [20, 60]], np.float32)
+    (found,) = reader.read(frame(np.full((100, 200), 90, np.uint8)), [Plate(quad, 1.0, 1)])
+    assert found.unreadable == "no contrast"
+    assert found.log_probs.shape == (10, 37)
+    assert np.allclose(np.exp(found.log_probs).sum(axis=1), 1, atol=1e-3)
+
+
+def test_a_copied_model_folder_works_by_its_path(tmp_path: Path) -> None:
+    shutil.copytree(assets.folder("models") / "reader", tmp_path / "copy")
+    assert ModelFolder.load(tmp_path / "copy", "reader").facts.name == "reader"
