@@ -1,0 +1,1 @@
+"""The training system: `python -m scripts.train reader|detector|export|boxes --help`."""

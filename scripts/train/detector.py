@@ -1,0 +1,134 @@
+"""`python -m scripts.train detector`: train the detector."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from anpr.ops import cpu as operations
+from anpr.ops.quads import box_iou
+from scripts.train.detector_data import MEAN, SCALE, DetectorBatches, Scene, load_scenes
+from scripts.train.detector_net import HEIGHT, STRIDE, WIDTH, DetectorNet
+from scripts.train.labels import load_pictures
+from scripts.train.loop import LoopOptions, train
+from scripts.train.reader import held_out
+from scripts.train.reader_data import load_rendered
+
+VIETNAMESE = ("gate-moto", "car-gate", "moto-phone", "square384", "car-phone")
+OTHERS = ("dashcam-ro", "openalpr")
+
+
+def loss(net: nn.Module, tensors: Sequence[Tensor]) -> Tensor:
+    """Focal loss on centres (Law and Deng 2018), L1 on corners relative to the plate's size, cross entropy on lines.
+
+    Where only an upright box is known, the box around the four corners is compared.
+    """
+    luma, heat, answers = tensors
+    maps = net(luma.contiguous(memory_format=torch.channels_last)).float()
+    logit = maps[:, 0]
+    chance = torch.sigmoid(logit).clamp(1e-5, 1 - 1e-5)
+    centre = heat == 1
+    counted = heat >= 0
+    missed = -((1 - chance) ** 2) * torch.log(chance) * centre
+    wrong = -((1 - heat.clamp(0, 1)) ** 4) * chance**2 * torch.log(1 - chance) * (counted & ~centre)
+    plates = centre.sum().clamp(min=1)
+    focal = (missed.sum() + wrong.sum()) / plates
+    weight, exact, two_lines, known = answers[:, 0], answers[:, 1], answers[:, 2], answers[:, 12]
+    corners, truth, relative = maps[:, 2:], answers[:, 3:11], answers[:, 11]
+    total = weight.sum().clamp(min=1)
+    by_corner = (corners - truth).abs().mean(1) * relative
+    x, y, true_x, true_y = corners[:, 0::2], corners[:, 1::2], truth[:, 0::2], truth[:, 1::2]
+    by_box = (
+        (
+            (x.amin(1) - true_x.amin(1)).abs()
+            + (y.amin(1) - true_y.amin(1)).abs()
+            + (x.amax(1) - true_x.amax(1)).abs()
+            + (y.amax(1) - true_y.amax(1)).abs()
+        )
+        / 4
+        * relative
+    )
+    shape = (weight * (exact * by_corner + (1 - exact) * by_box)).sum() / total
+    lines = nn.functional.binary_cross_entropy_with_logits(
+        maps[:, 1], two_lines, weight=weight * known, reduction="sum"
+    )
+    return focal + 4.0 * shape + 0.2 * lines / total
+
+
+def best_overlaps(net: nn.Module, scenes: Sequence[Scene], device: str, threshold: float) -> tuple[list[float], int]:
+    """Per labelled plate the best IoU of the found upright boxes, and the number of found plates that hit none."""
+    overlaps, false = [], 0
+    canvas = np.zeros((1, 1, HEIGHT, WIDTH), np.float32)
+    for scene in scenes:
+        box = operations.letterbox_luma(scene.luma, canvas[0, 0], mean=MEAN, scale=SCALE)
+        maps = net(torch.from_numpy(canvas).to(device)).float().cpu()
+        maps[:, :2] = torch.sigmoid(maps[:, :2])
+        peaks = operations.find_peaks(maps[0].numpy(), threshold=threshold, stride=STRIDE, most=16)
+        found = [box.to_source(peak[2:].reshape(4, 2)) for peak in peaks]
+        boxes = [(*quad.min(axis=0), *quad.max(axis=0)) for quad in found]
+        truths = [(*quad.min(axis=0), *quad.max(axis=0)) for quad in scene.quads]
+        overlaps += [max((box_iou(truth, other) for other in boxes), default=0.0) for truth in truths]
+        false += sum(all(box_iou(truth, other) < 0.1 for truth in truths) for other in boxes)
+    return overlaps, false
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("--data", type=Path, required=True, help="folder with labels.csv and images/")
+    parser.add_argument("--run", type=Path, default=Path("work/runs/detector"), help="checkpoints and log")
+    parser.add_argument("--rendered", type=Path, action="append", default=[], help=".npz made by `plates`")
+    parser.add_argument("--quads", type=Path, help="corners found by `quads`, for pictures without boxes")
+    parser.add_argument("--start-from", type=Path, help="checkpoint of another run to take the weights from")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--evaluate-every", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Train, evaluating on held-out training scenes."""
+    data = arguments.data
+    pictures = load_pictures(data, split="train", kind="scene", categories=VIETNAMESE, quads=arguments.quads)
+    own = load_scenes([picture for picture in pictures if not held_out(picture)])
+    checked = load_scenes([picture for picture in pictures if held_out(picture) and picture.text])
+    gate = [scene for scene in own if scene.luma.shape == (303, 472)]
+    varied = [scene for scene in own if scene.luma.shape != (303, 472)]
+    others = load_scenes(load_pictures(data, split="train", kind="scene", categories=OTHERS))
+    empty = load_scenes(load_pictures(data, split="train", categories=("road-noplate",)))
+    plates = [sample for path in arguments.rendered for sample in load_rendered(path)]
+    print(f"scenes: {len(gate)} gate, {len(varied)} varied, {len(others)} foreign, {len(empty)} empty")
+    groups = [(0.2, gate), (0.3, varied), (0.15, others), (0.35, empty)]
+    batches = DetectorBatches(groups, plates, batch=arguments.batch, seed=arguments.seed, steps=arguments.steps)
+    watched_empty = empty[::4]
+
+    def evaluate(net: nn.Module, step: int) -> dict[str, float]:
+        overlaps, false = best_overlaps(net, checked, arguments.device, 0.35)
+        _, false_empty = best_overlaps(net, watched_empty, arguments.device, 0.35)
+        return {
+            "found_50": float(np.mean([value >= 0.5 for value in overlaps])),
+            "found_75": float(np.mean([value >= 0.75 for value in overlaps])),
+            "false_a_picture": false / len(checked),
+            "false_a_plate_free_training_picture": false_empty / len(watched_empty),
+        }
+
+    options = LoopOptions(
+        steps=arguments.steps,
+        batch=arguments.batch,
+        peak_rate=arguments.rate,
+        evaluate_every=arguments.evaluate_every,
+        seed=arguments.seed,
+        device=arguments.device,
+        threads=arguments.threads,
+        workers=arguments.workers,
+    )
+    train(DetectorNet(), batches, loss, evaluate, run=arguments.run, options=options, start_from=arguments.start_from)
+    return 0

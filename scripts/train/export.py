@@ -1,0 +1,139 @@
+"""`python -m scripts.train export`: turn a checkpoint into a model folder that the engine verifies and runs."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shlex
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import tomli_w
+import torch
+from torch import nn
+
+from anpr.records import ALPHABET
+from scripts.train import detector_data, detector_net, reader_net
+from scripts.train.labels import load_pictures
+from scripts.train.loop import averaged_weights
+from scripts.train.reader import REAL_CATEGORIES, held_out
+from scripts.train.reader_data import ReaderBatches, real_samples
+
+OPSET = 17
+READER_MARGIN = 0.02
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("task", choices=("detector", "reader"))
+    parser.add_argument("--run", type=Path, required=True, help="the run's folder, with checkpoint.pt")
+    parser.add_argument("--name", required=True, help="the model's name; the folder is models/NAME")
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--data", type=Path, required=True, help="for the sources' licences and the temperature")
+    parser.add_argument("--made-by", required=True, help="the command that trained it, for model.toml")
+
+
+def load_net(net: nn.Module, run: Path) -> dict[str, Any]:
+    """Put the run's averaged weights into `net`; returns the checkpoint."""
+    state: dict[str, Any] = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    net.load_state_dict(averaged_weights(state))
+    net.eval()
+    return state
+
+
+def write_onnx(net: nn.Module, example: torch.Tensor, path: Path, *, output: str) -> None:
+    """Export with a free batch size, check it, and compare its answer with the net's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            net,
+            (example,),
+            str(path),
+            input_names=["luma"],
+            output_names=[output],
+            dynamic_axes={"luma": {0: "batch"}, output: {0: "batch"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        expected = net(example).numpy()
+    found = session.run([output], {"luma": example.numpy()})[0]
+    worst = float(np.abs(found - expected).max())
+    if worst > 1e-3 * max(1.0, float(np.abs(expected).max())):
+        raise ValueError(f"{path}: the exported model differs from the net by {worst}")
+
+
+def fit_temperature(net: nn.Module, data: Path) -> float:
+    """The number that logits must be divided by so that probabilities are right, on held-out distorted plates."""
+    pictures = load_pictures(data, split="train", categories=REAL_CATEGORIES)
+    samples = real_samples([picture for picture in pictures if held_out(picture)])
+    batches = ReaderBatches([(1.0, samples)], batch=256, seed=99, steps=4)
+    inputs, targets = (np.concatenate(part) for part in zip(*(batches[step] for step in range(4)), strict=True))
+    with torch.no_grad():
+        logits = torch.cat([net(torch.from_numpy(inputs[i : i + 128])) for i in range(0, len(inputs), 128)]).double()
+    truth = torch.from_numpy(targets)
+    scores = {}
+    for temperature in np.geomspace(0.7, 3.0, 60):
+        value = nn.functional.cross_entropy(logits.flatten(0, 1) / temperature, truth.flatten())
+        scores[float(temperature)] = float(value)
+    return min(scores, key=scores.__getitem__)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Write models/NAME/model.onnx and model.toml."""
+    folder = arguments.models / arguments.name
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "model.onnx"
+    facts: dict[str, Any] = {"name": arguments.name, "task": arguments.task}
+    if arguments.task == "reader":
+        net: nn.Module = reader_net.ReaderNet()
+        state = load_net(net, arguments.run)
+        height, width = reader_net.HEIGHT, reader_net.WIDTH
+        write_onnx(net, torch.randn(2, 1, height, width), path, output="logits")
+        facts["input"] = {"name": "luma", "height": height, "width": width, "margin": READER_MARGIN}
+        facts["output"] = {
+            "name": "logits",
+            "slots": reader_net.SLOTS,
+            "alphabet": ALPHABET,
+            "temperature": round(fit_temperature(net, arguments.data), 3),
+        }
+        categories: tuple[str, ...] = REAL_CATEGORIES
+    else:
+        inner = detector_net.DetectorNet()
+        state = load_net(inner, arguments.run)
+        net = detector_net.DetectorForExport(inner).eval()
+        height, width = detector_net.HEIGHT, detector_net.WIDTH
+        write_onnx(net, torch.randn(2, 1, height, width), path, output="maps")
+        facts["input"] = {
+            "name": "luma",
+            "height": height,
+            "width": width,
+            "mean": detector_data.MEAN,
+            "scale": detector_data.SCALE,
+        }
+        facts["output"] = {"name": "maps", "stride": detector_net.STRIDE}
+        categories = (*REAL_CATEGORIES, "dashcam-ro", "openalpr", "road-noplate")
+    pictures = load_pictures(arguments.data, split="train", categories=categories)
+    sources = sorted({f"{picture.category}: {picture.licence}" for picture in pictures})
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    facts["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    facts["training"] = {
+        "command": arguments.made_by,
+        "commit": commit,
+        "steps": int(state["step"]),
+        "seed": int(state["seed"]),
+        "sources": ["rendered plates of scripts/render", *sources],
+    }
+    old = folder / "model.toml"
+    old.write_text(tomli_w.dumps(facts), encoding="utf-8")
+    print(json.dumps({"folder": str(folder), "bytes": path.stat().st_size, "by": shlex.join(sys.argv)}))
+    return 0

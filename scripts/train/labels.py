@@ -1,0 +1,76 @@
+"""The labelled pictures that training and measuring use: one row per picture of a `labels.csv`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Split = Literal["train", "dev"]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One labelled picture."""
+
+    path: Path
+    split: Split
+    kind: Literal["scene", "crop"]
+    category: str
+    text: str
+    readable: Literal["yes", "no", "foreign", "none", "unknown"]
+    lines: int
+    """1 or 2, 0 where unknown."""
+    boxes: tuple[tuple[float, float, float, float], ...]
+    """Plates as (x_min, y_min, x_max, y_max) in pixels; empty means not labelled, not 'no plate'."""
+    licence: str
+    quad: tuple[tuple[float, float], ...] = ()
+    """The plate's 4 corners as our own models found them (`scripts.train quads`); empty if they did not."""
+
+    def load_grey(self) -> NDArray[np.uint8]:
+        """(height, width) luma. Raises FileNotFoundError if the picture cannot be read."""
+        image = cv2.imread(str(self.path), cv2.IMREAD_GRAYSCALE)
+        if image is None:
+            raise FileNotFoundError(f"{self.path}: not a readable picture")
+        return np.asarray(image, dtype=np.uint8)
+
+
+def load_pictures(
+    data: Path,
+    *,
+    split: Split,
+    kind: str | None = None,
+    categories: Collection[str] | None = None,
+    quads: Path | None = None,
+) -> list[Picture]:
+    """The pictures of one split, in file order. Raises FileNotFoundError if `data/labels.csv` is missing."""
+    corners = json.loads(quads.read_text(encoding="utf-8")) if quads else {}
+    pictures = []
+    with (data / "labels.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["split"] != split or (kind and row["kind"] != kind):
+                continue
+            if categories is not None and row["category"] not in categories:
+                continue
+            pictures.append(
+                Picture(
+                    path=data / row["image"],
+                    split=split,
+                    kind="scene" if row["kind"] == "scene" else "crop",
+                    category=row["category"],
+                    text=row["text"],
+                    readable=row["readable"],  # type: ignore[arg-type]
+                    lines=int(row["lines"] or 0),
+                    boxes=tuple(tuple(box) for box in json.loads(row["boxes"] or "[]")),
+                    licence=row["licence"],
+                    quad=tuple((float(x), float(y)) for x, y in corners.get(row["image"], ())),
+                )
+            )
+    return pictures
