@@ -51,7 +51,7 @@ setup(
         "numba>=0.61",
         "av>=17.0",
         "pyzmq>=27.0",
-        "lmdb>=2.3",
+        "lmdb>=3.0",
         "msgspec>=0.20",
         "pydantic>=2.10",
         "typer>=0.15",

@@ -193,3 +193,17 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     authority: str = ""
     reference: str = ""
     evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A record as its box committed it: what the store gives out and the bus carries."""
+
+    box: str
+    epoch: int
+    """How many times the box's store was opened for writing; a store restored from a backup shows by it."""
+    seq: int
+    """Dense per box, from 1, also across epochs: a missing number is a missed event."""
+    committed_seconds: float
+    """Wall time of the commit, whole milliseconds."""
+    record: Sighting | Hit

@@ -1,0 +1,243 @@
+"""The wire form: CloudEvents 1.0 as JSON, one type and version per kind of record, one topic per place.
+
+Beside the attributes of CloudEvents 1.0 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md) every
+message has `box`, `epoch` and `sequence`. `sequence` is a string of 19 digits, as the CloudEvents sequence extension
+asks: it sorts as text, and has room where a CloudEvents integer has only 31 bits.
+
+A consumer must ignore types it does not know; their sequence numbers still count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+import msgspec
+
+from anpr.errors import BusError
+from anpr.records import Event, Hit, Sighting
+
+MAX_MESSAGE_BYTES = 1 << 20
+"""No message of ours comes near; a larger one is not ours, and a receiver must not make room for it."""
+
+SEQUENCE_DIGITS = 19
+
+Sequence = Annotated[str, msgspec.Meta(pattern=rf"^[0-9]{{{SEQUENCE_DIGITS}}}$")]
+Time = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$")]
+Name = Annotated[str, msgspec.Meta(max_length=256)]
+Epoch = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """A box says that it lives, and what the newest event is: so that a consumer sees what it missed at the tail."""
+
+    box: str
+    epoch: int
+    last_seq: int
+    """The newest event published; 0 if none."""
+    sent_seconds: float
+    """Wall time, whole milliseconds."""
+    interval_seconds: float
+    """When the next one is due."""
+
+
+class _Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """What every message says about itself."""
+
+    specversion: Literal["1.0"]
+    id: str
+    """The same for the same thing, also if it is sent again."""
+    source: str
+    """`/box/<box>`"""
+    time: Time
+    """When it happened, UTC."""
+    subject: str
+    """The camera; for a heartbeat the box."""
+    dataschema: str
+    datacontenttype: Literal["application/json"] = "application/json"
+    box: Name
+    epoch: Epoch
+    sequence: Sequence
+
+
+class SightingMessage(_Envelope, frozen=True, kw_only=True, tag_field="type", tag="vn.anpr.sighting.v1"):
+    """A vehicle passed a camera."""
+
+    committed: Time
+    """When the box had it on disk, UTC."""
+    data: Sighting
+
+
+class HitMessage(_Envelope, frozen=True, kw_only=True, tag_field="type", tag="vn.anpr.hit.v1"):
+    """A watch-list raised something about a sighting."""
+
+    committed: Time
+    """When the box had it on disk, UTC."""
+    data: Hit
+
+
+class HeartbeatMessage(_Envelope, frozen=True, kw_only=True, tag_field="type", tag="vn.anpr.heartbeat.v1"):
+    """The box lives; `sequence` is that of the newest event."""
+
+    data: Heartbeat
+
+
+Message = SightingMessage | HitMessage | HeartbeatMessage
+MESSAGES: tuple[type[Message], ...] = (SightingMessage, HitMessage, HeartbeatMessage)
+
+
+class _AnyMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """The least that a message of a later type must have."""
+
+    specversion: Literal["1.0"]
+    type: Name
+    box: Name
+    epoch: Epoch
+    sequence: Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A message of a type that this version does not know."""
+
+    type: str
+    box: str
+    epoch: int
+    seq: int
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Message)
+_ANY_DECODER = msgspec.json.Decoder(_AnyMessage)
+_TYPES = frozenset(str(message.__struct_config__.tag) for message in MESSAGES)
+
+
+def encode(thing: Event | Heartbeat) -> tuple[bytes, bytes]:
+    """The two frames of a message: topic and JSON. Raises BusError if the thing does not fit a message."""
+    try:
+        payload = _ENCODER.encode(_message(thing))
+    except (OverflowError, ValueError) as error:
+        raise BusError(f"an event cannot be sent: {error}", cure="see its times and numbers") from error
+    if len(payload) > MAX_MESSAGE_BYTES:
+        raise BusError(
+            f"an event of {len(payload)} bytes cannot be sent", cure=f"keep records below {MAX_MESSAGE_BYTES} bytes"
+        )
+    if b"null" in payload:
+        decode(payload)  # NaN and infinity become null, which no receiver takes: better told here than lost there
+    return topic_of(thing).encode(), payload
+
+
+def decode(payload: bytes) -> Event | Heartbeat | Unknown:
+    """What the JSON of a message says. Raises BusError if it is not a message of ours."""
+    if len(payload) > MAX_MESSAGE_BYTES:
+        raise BusError(f"a message of {len(payload)} bytes is not ours", cure="see who publishes on this endpoint")
+    try:
+        return _thing(_DECODER.decode(payload))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        unknown = _unknown(payload)
+        if unknown is not None:
+            return unknown
+        raise BusError(f"a message is not ours: {error}", cure="see who publishes on this endpoint") from error
+
+
+def topic_of(thing: Event | Heartbeat) -> str:
+    """`sighting.<site>.<camera>`, `hit.<severity>.<site>` or `health.<box>`."""
+    if isinstance(thing, Heartbeat):
+        return f"health.{topic_part(thing.box)}"
+    record = thing.record
+    if isinstance(record, Hit):
+        return f"hit.{record.severity}.{topic_part(record.site_id)}"
+    return f"sighting.{topic_part(record.site_id)}.{topic_part(record.camera_id)}"
+
+
+def topic_part(name: str) -> str:
+    """`name` as one part of a topic: characters other than `A-Z a-z 0-9 - _ ~` are percent-encoded, the dot too."""
+    return quote(name, safe="", errors="replace").replace(".", "%2E")
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """JSON Schema (2020-12) of every message, by type and version."""
+    found = {}
+    for message in MESSAGES:
+        name = str(message.__struct_config__.tag)
+        found[name] = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": _schema_id(name),
+            **msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(message))),
+        }
+    return found
+
+
+def _schema_id(type_name: str) -> str:
+    return f"urn:anpr:schema:{type_name}"
+
+
+def _message(thing: Event | Heartbeat) -> Message:
+    common: dict[str, Any] = {
+        "specversion": "1.0",
+        "source": f"/box/{thing.box}",
+        "box": thing.box,
+        "epoch": thing.epoch,
+    }
+    if isinstance(thing, Heartbeat):
+        return HeartbeatMessage(
+            id=f"heartbeat.{thing.epoch}.{round(thing.sent_seconds * 1000)}",
+            time=_rfc3339(thing.sent_seconds),
+            subject=thing.box,
+            dataschema=_schema_id("vn.anpr.heartbeat.v1") + "#/$defs/Heartbeat",
+            sequence=f"{thing.last_seq:0{SEQUENCE_DIGITS}}",
+            data=thing,
+            **common,
+        )
+    record = thing.record
+    common |= {
+        "time": _rfc3339(record.seen_seconds),
+        "subject": record.camera_id,
+        "sequence": f"{thing.seq:0{SEQUENCE_DIGITS}}",
+        "committed": _rfc3339(thing.committed_seconds),
+    }
+    if isinstance(record, Hit):
+        return HitMessage(
+            id=f"hit.{record.id}.{record.revision}",
+            dataschema=_schema_id("vn.anpr.hit.v1") + "#/$defs/Hit",
+            data=record,
+            **common,
+        )
+    return SightingMessage(
+        id=f"sighting.{record.id}.{record.revision}",
+        dataschema=_schema_id("vn.anpr.sighting.v1") + "#/$defs/Sighting",
+        data=record,
+        **common,
+    )
+
+
+def _thing(message: Message) -> Event | Heartbeat:
+    if isinstance(message, HeartbeatMessage):
+        beat = message.data
+        if (beat.box, beat.epoch, beat.last_seq) != (message.box, message.epoch, int(message.sequence)):
+            raise ValueError("a heartbeat contradicts its own attributes")
+        return beat
+    committed_seconds = round(datetime.fromisoformat(message.committed).timestamp(), 3)
+    return Event(
+        box=message.box,
+        epoch=message.epoch,
+        seq=int(message.sequence),
+        committed_seconds=committed_seconds,
+        record=message.data,
+    )
+
+
+def _unknown(payload: bytes) -> Unknown | None:
+    try:
+        message = _ANY_DECODER.decode(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    if message.type in _TYPES:
+        return None
+    return Unknown(message.type, message.box, message.epoch, int(message.sequence))
+
+
+def _rfc3339(wall_seconds: float) -> str:
+    return datetime.fromtimestamp(wall_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,62 @@
+"""Sightings and hits as one line each, for a terminal or a log; colours only on a terminal."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from rich.console import Console
+from rich.text import Text
+
+from anpr.plates.provinces import VIETNAM_TIME
+from anpr.records import Hit, Sighting
+
+_SEVERITY_STYLES = {"INFO": "cyan", "CHECK": "bold yellow", "ALERT": "bold white on red"}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where lines are printed: whole, however narrow the terminal, and at once."""
+    return Console(soft_wrap=True, highlight=False, markup=False, emoji=False, stderr=stderr)
+
+
+def sighting_line(sighting: Sighting) -> Text:
+    """Time, camera, plate, probability, province, and what is special."""
+    line = _beginning(sighting.seen_seconds, sighting.camera_id)
+    if sighting.text:
+        line.append(f"{printable(sighting.display):14} ", style="bold")
+        line.append(f"{sighting.probability:6.1%}  ")
+        line.append(f"{sighting.colour:7}  {printable(sighting.province)}")
+    else:
+        line.append(f"unreadable     {printable(sighting.unreadable)}", style="dim")
+    if sighting.state != "final":
+        line.append(f"  {sighting.state}", style="dim")
+    if sighting.tainted:
+        line.append("  from a damaged stream", style="dim")
+    return line
+
+
+def hit_line(hit: Hit) -> Text:
+    """Time, camera, plate, probability, severity, list and why."""
+    line = _beginning(hit.seen_seconds, hit.camera_id)
+    line.append(f"{printable(hit.display):14} ", style="bold")
+    line.append(f"{hit.probability:6.1%}  ")
+    line.append(hit.severity, style=_SEVERITY_STYLES[hit.severity])
+    line.append(f"  {printable(hit.list_name)}: {printable(hit.reason)}")
+    if hit.listed != hit.text:
+        line.append(f" (listed {printable(hit.listed)})")
+    if hit.entry_reason:
+        line.append(f", {printable(hit.entry_reason)}")
+    if hit.state != "final":
+        line.append(f"  {hit.state}", style="dim")
+    return line
+
+
+def printable(text: str) -> str:
+    """`text` without what could steer a terminal: it may come from another machine."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _beginning(seen_seconds: float, camera_id: str) -> Text:
+    moment = datetime.fromtimestamp(seen_seconds, VIETNAM_TIME).strftime("%Y-%m-%d %H:%M:%S")
+    line = Text(f"{moment}  ", end="")
+    line.append(f"{printable(camera_id):12}  ", style="cyan")
+    return line

@@ -1,0 +1,73 @@
+"""LMDB's and the file system's errors, said in our words with a cure."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lmdb
+import msgspec
+
+from anpr.errors import StoreError
+
+LOW_DISK_BYTES = 16 << 20
+"""With less free than this, an input/output error is most likely a full disk: LMDB reports both alike."""
+
+_DAMAGED = (
+    lmdb.InvalidError,
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.VersionMismatchError,
+    lmdb.BadTxnError,
+)
+
+
+@contextmanager
+def told_as_store_errors(path: Path) -> Iterator[None]:
+    """Turn every LMDB, operating-system and decoding error of the block into a StoreError about `path`."""
+    try:
+        yield
+    except lmdb.Error as error:
+        raise _explain(error, path) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StoreError(f"a stored record is damaged: {error}", place=str(path), cure=_RESTORE) from error
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            error.strerror or str(error), place=error.filename or str(path), cure=_os_cure(path)
+        ) from error
+
+
+_RESTORE = "keep the files for inspection and restore the store from its last backup"
+
+
+def _explain(error: lmdb.Error, path: Path) -> StoreError:
+    place = str(path)
+    if isinstance(error, lmdb.MapFullError):
+        return StoreError("the store has reached its map size", place=place, cure="open it with a larger map size")
+    if isinstance(error, lmdb.ReadersFullError):
+        return StoreError(
+            "too many readers have the store open", place=place, cure="close searches, or restart hung readers"
+        )
+    if isinstance(error, _DAMAGED):
+        return StoreError(f"the store is damaged: {error}", place=place, cure=_RESTORE)
+    if isinstance(error, lmdb.PanicError):
+        return StoreError("an earlier write failed", place=place, cure="close the store and open it again")
+    if isinstance(error, lmdb.NotFoundError):
+        return StoreError("this is no store of anpr", place=place, cure="give the folder of a store")
+    if isinstance(error, lmdb.ReadonlyError):
+        return StoreError("the store is open read-only", place=place, cure="open it for writing")
+    return StoreError(f"the store failed: {error}", place=place, cure=_os_cure(path))
+
+
+def _os_cure(path: Path) -> str:
+    try:
+        free_bytes = shutil.disk_usage(path).free
+    except OSError:
+        return "check that the path exists and its permissions"
+    if free_bytes < LOW_DISK_BYTES:
+        return f"the disk is full ({free_bytes >> 20} MiB left): free some space"
+    return "check the disk and the permissions"

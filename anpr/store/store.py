@@ -1,0 +1,314 @@
+"""The box's memory: an LMDB environment with a log of events and the indexes over it.
+
+    events    seq → (kind, box, epoch, committed, record)     every revision of every sighting and hit: also the outbox
+    ids       kind id → seq, revision                         the newest revision
+    hits      sighting id, hit id → seq
+    plates, times, cameras                                    see search.py; newest revision, if not withdrawn
+    meta      schema, epoch, last_seq
+
+Commits are synchronous (sync and metasync on, no writemap): what `append` returned survives a power cut. One process
+writes; any may read. A read transaction lives for one call, so that readers never make the file grow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import lmdb
+import lmdb.verify
+
+from anpr.clock import Clock
+from anpr.errors import StoreError
+from anpr.metrics import Counters
+from anpr.records import Event, Hit, Sighting
+from anpr.store.evidence import EvidenceFolder
+from anpr.store.faults import told_as_store_errors
+from anpr.store.keys import checked_name, name_key, pack_seq, seq_of, stamp, unpack_seq
+from anpr.store.rows import decode_row, encode_row, hit_of, kind_of, sighting_of
+from anpr.store.search import Indexes, Page, Query, find_stamps
+
+SCHEMA_VERSION = 1
+MAP_SIZE_BYTES = 64 << 30
+"""Address space, not disk: the file grows as it is filled."""
+
+_MAX_READERS = 512
+
+
+class _Newest(NamedTuple):
+    """Where the newest revision of a record lies."""
+
+    seq: int
+    revision: int
+
+
+class Store:
+    """An open store. Make one with `Store.open`, use it in a `with` block or `close` it."""
+
+    def __init__(self, path: Path, environment: lmdb.Environment, *, box: str, clock: Clock, lock: int | None) -> None:
+        self.path = path
+        self.box = box
+        self.epoch = 0
+        self.evidence = EvidenceFolder(path / "evidence")
+        self.counters = Counters()
+        self._environment = environment
+        self._clock = clock
+        self._lock = lock
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str,
+        *,
+        clock: Clock,
+        box: str = "box",
+        read_only: bool = False,
+        map_size_bytes: int = MAP_SIZE_BYTES,
+    ) -> Self:
+        """Open the store in folder `path`; for writing, make it if it is not there and begin a new epoch.
+
+        `box` names this machine in the events that are written. Raises StoreError if another process has the store
+        open for writing, if it was written by a newer anpr, or if it is damaged.
+        """
+        path = Path(path)
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", box):
+            raise StoreError(f"{box!r} is no name for a box", cure="use 1 to 64 of A-Z a-z 0-9 _ -")
+        with told_as_store_errors(path), contextlib.ExitStack() as undo:
+            lock: int | None = None
+            if read_only:
+                if not (path / "data.mdb").is_file():
+                    raise StoreError("there is no store here", place=str(path), cure="give the folder of a store")
+            else:
+                path.mkdir(mode=0o770, parents=True, exist_ok=True)
+                lock = _lock_for_writing(path)
+                undo.callback(os.close, lock)
+            environment = lmdb.open(
+                str(path),
+                map_size=map_size_bytes,
+                max_dbs=8,
+                max_readers=_MAX_READERS,
+                readonly=read_only,
+                mode=0o660,
+                readahead=False,
+            )
+            undo.callback(environment.close)
+            _check_length(path, environment)
+            store = cls(path, environment, box=box, clock=clock, lock=lock)
+            store._prepare(read_only=read_only)
+            undo.pop_all()
+        return store
+
+    def _prepare(self, *, read_only: bool) -> None:
+        environment = self._environment
+        environment.reader_check()
+        self._meta = environment.open_db(b"meta", create=not read_only)
+        with environment.begin() as txn:
+            schema = int(txn.get(b"schema", b"0", db=self._meta))
+            self.epoch = int(txn.get(b"epoch", b"0", db=self._meta))
+        if schema > SCHEMA_VERSION:
+            raise StoreError(
+                f"the store was written by a newer anpr (schema {schema}, this one knows {SCHEMA_VERSION})",
+                place=str(self.path),
+                cure="use that version, or a backup from before",
+            )
+        databases = [
+            environment.open_db(name, create=not read_only)
+            for name in (b"events", b"ids", b"hits", b"plates", b"times", b"cameras")
+        ]
+        self._events, self._ids, self._hits = databases[:3]
+        self._indexes = Indexes(*databases[3:])
+        if not read_only:
+            self.epoch += 1
+            with environment.begin(write=True) as txn:
+                txn.put(b"schema", b"%d" % SCHEMA_VERSION, db=self._meta)
+                txn.put(b"epoch", b"%d" % self.epoch, db=self._meta)
+            self.evidence.prepare()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r}, box={self.box!r}, epoch={self.epoch})"
+
+    def close(self) -> None:
+        """Close the files and give up the writer's lock. Closing twice does no harm."""
+        self._environment.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    # Writing
+
+    def append(self, sightings: Sequence[Sighting], hits: Sequence[Hit] = ()) -> tuple[Event, ...]:
+        """Commit a group in one durable transaction: all of it or, if this raises, nothing.
+
+        Returns one event per record taken, sightings first, numbered densely. A revision not above the stored one was
+        taken before (`duplicate`) or is outdated (`stale`): it is left out and counted in `counters`. Pictures must
+        be in `evidence` before. Raises StoreError.
+        """
+        committed_seconds = round(self._clock.wall_seconds(), 3)
+        events: list[Event] = []
+        skipped = Counters()
+        if not sightings and not hits:
+            return ()
+        with told_as_store_errors(self.path), self._environment.begin(write=True) as txn:
+            seq = int(txn.get(b"last_seq", b"0", db=self._meta))
+            records: tuple[Sighting | Hit, ...] = (*sightings, *hits)
+            for record in records:
+                before = self._newest(txn, record)
+                if before is not None and record.revision <= before.revision:
+                    reason = "duplicate" if record.revision == before.revision else "stale"
+                    skipped.add("records_skipped", reason=reason)
+                    continue
+                seq += 1
+                event = Event(
+                    box=self.box, epoch=self.epoch, seq=seq, committed_seconds=committed_seconds, record=record
+                )
+                if isinstance(record, Sighting):
+                    self._index(txn, record, seq, before)
+                else:
+                    txn.put(name_key(record.sighting_id) + checked_name(record.id), pack_seq(seq), db=self._hits)
+                txn.put(pack_seq(seq), encode_row(event), append=True, db=self._events)
+                txn.put(_id_key(record), pack_seq(seq) + pack_seq(record.revision), db=self._ids)
+                events.append(event)
+            txn.put(b"last_seq", b"%d" % seq, db=self._meta)
+        self.counters.merge(skipped.counts)
+        self.counters.add("records_committed", len(events))
+        return tuple(events)
+
+    def _newest(self, txn: lmdb.Transaction[bytes], record: Sighting | Hit) -> _Newest | None:
+        value = txn.get(_id_key(record), db=self._ids)
+        return None if value is None else _Newest(unpack_seq(value[:8]), unpack_seq(value[8:]))
+
+    def _index(self, txn: lmdb.Transaction[bytes], sighting: Sighting, seq: int, before: _Newest | None) -> None:
+        """Put the sighting into the search indexes, in place of its revision before."""
+        if before is not None:
+            for key, _, database in self._index_entries(self._sighting_at(txn, before.seq), before.seq):
+                txn.delete(key, db=database)
+        if sighting.state != "withdrawn":
+            for key, value, database in self._index_entries(sighting, seq):
+                txn.put(key, value, db=database)
+
+    def _index_entries(self, sighting: Sighting, seq: int) -> Iterator[tuple[bytes, bytes, lmdb._Database]]:
+        at = stamp(sighting.seen_seconds, seq)
+        text, camera = sighting.text.encode(), sighting.camera_id.encode()
+        if text:
+            yield name_key(sighting.text) + at, camera, self._indexes.plates
+        yield at, camera + b"\0" + text, self._indexes.times
+        yield name_key(sighting.camera_id) + at, text, self._indexes.cameras
+
+    # Reading
+
+    @property
+    def last_seq(self) -> int:
+        """Number of the newest event; 0 if there is none."""
+        with self._reading() as txn:
+            return int(txn.get(b"last_seq", b"0", db=self._meta))
+
+    def events(self, *, after_seq: int = 0, limit: int = 1000) -> tuple[Event, ...]:
+        """Up to `limit` committed events after number `after_seq`, in order: the outbox."""
+        found: list[Event] = []
+        with self._reading() as txn, txn.cursor(self._events) as cursor:
+            there = cursor.set_range(pack_seq(after_seq + 1))
+            while there and len(found) < limit:
+                found.append(decode_row(unpack_seq(cursor.key()), cursor.value()))
+                there = cursor.next()
+        return tuple(found)
+
+    def sighting(self, sighting_id: str) -> Sighting | None:
+        """The newest revision of a sighting, withdrawn ones too."""
+        with self._reading() as txn:
+            value = txn.get(b"sighting\0" + checked_name(sighting_id), db=self._ids)
+            return None if value is None else self._sighting_at(txn, unpack_seq(value[:8]))
+
+    def hits_of(self, sighting_id: str) -> tuple[Hit, ...]:
+        """The newest revisions of the hits on a sighting, withdrawn ones too, by id."""
+        found: list[Hit] = []
+        prefix = name_key(sighting_id)
+        with self._reading() as txn, txn.cursor(self._hits) as cursor:
+            there = cursor.set_range(prefix)
+            while there and cursor.key().startswith(prefix):
+                found.append(hit_of(self._event_at(txn, unpack_seq(cursor.value()))))
+                there = cursor.next()
+        return tuple(found)
+
+    def search(self, query: Query) -> Page:
+        """A page of sightings that answer `query`, newest first. Raises PlateError for a wrong pattern, StoreError."""
+        with self._reading() as txn:
+            stamps = find_stamps(txn, self._indexes, query)
+            page = stamps[: query.limit]
+            sightings = tuple(self._sighting_at(txn, seq_of(at)) for at in page)
+        return Page(sightings, page[-1].hex() if len(stamps) > query.limit else "")
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[lmdb.Transaction[bytes]]:
+        with told_as_store_errors(self.path), self._begin_read() as txn:
+            yield txn
+
+    def _begin_read(self) -> AbstractContextManager[lmdb.Transaction[bytes]]:
+        try:
+            return self._environment.begin()
+        except lmdb.ReadersFullError:
+            self._environment.reader_check()  # readers that were killed keep their slots until somebody looks
+            return self._environment.begin()
+
+    def _event_at(self, txn: lmdb.Transaction[bytes], seq: int) -> Event:
+        value = txn.get(pack_seq(seq), db=self._events)
+        if value is None:
+            raise StoreError(f"event {seq} is missing from the log", place=str(self.path), cure="restore a backup")
+        return decode_row(seq, value)
+
+    def _sighting_at(self, txn: lmdb.Transaction[bytes], seq: int) -> Sighting:
+        return sighting_of(self._event_at(txn, seq))
+
+
+def _id_key(record: Sighting | Hit) -> bytes:
+    return kind_of(record).encode() + b"\0" + checked_name(record.id)
+
+
+def _lock_for_writing(path: Path) -> int:
+    """A descriptor that holds the folder's writer lock until it is closed, also by the death of the process."""
+    descriptor = os.open(path / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise StoreError(
+            "the store is open for writing in another process",
+            place=str(path),
+            cure="stop the other anpr, or open it read-only",
+        ) from error
+    return descriptor
+
+
+def _check_length(path: Path, environment: lmdb.Environment) -> None:
+    """Refuse a cut-off file: touching a page beyond its end would kill the process (SIGBUS).
+
+    A sound file may lack freed pages at its end, so a short one is judged by py-lmdb's own verifier.
+    """
+    data = path / "data.mdb"
+    expected_bytes = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    if data.stat().st_size >= expected_bytes:
+        return
+    try:
+        findings = lmdb.verify.verify(str(path))  # type: ignore[no-untyped-call]
+    except lmdb.verify.VerifyError as error:
+        findings = [str(error)]
+    if findings:
+        raise StoreError(
+            f"the store is cut off at {data.stat().st_size} of {expected_bytes} bytes ({findings[0]})",
+            place=str(data),
+            cure="keep the file for inspection and restore the store from its last backup",
+        )

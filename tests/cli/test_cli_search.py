@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from making_records import make_sighting
+from typer.testing import CliRunner, Result
+
+from anpr.cli.lines import sighting_line
+from anpr.cli.search import parse_time, search
+from anpr.clock import ManualClock
+from anpr.errors import PlateError, StoreError
+from anpr.store import Store
+
+APP = typer.Typer()
+APP.command()(search)
+NEW_YEAR = 1_767_200_400.0
+"""2026-01-01 00:00 in Viet Nam."""
+
+
+def run(folder: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(APP, ["--store", str(folder), *arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("store")
+    with Store.open(path, clock=ManualClock()) as store:
+        store.append(
+            [
+                make_sighting(id="a", seen_seconds=NEW_YEAR - 1),
+                make_sighting(id="b", seen_seconds=NEW_YEAR, camera_id="gate-2"),
+                make_sighting(id="c", seen_seconds=NEW_YEAR + 3600, text="51F99945", display="51F-999.45"),
+                make_sighting(id="d", seen_seconds=NEW_YEAR + 7200, text="", unreadable="blurred"),
+            ]
+        )
+    return path
+
+
+def test_lines_for_people_newest_first(folder: Path) -> None:
+    result = run(folder)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert len(lines) == 4
+    assert lines[0].split() == ["2026-01-01", "02:00:00", "gate-1", "unreadable", "blurred"]
+    assert lines[2].split() == ["2026-01-01", "00:00:00", "gate-2", "30A-123.45", "97.0%", "white", "Hà", "Nội"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ids"),
+    [
+        (["--plate", "30a-123.45"], "ba"),
+        (["--plate", "30A*"], "ba"),
+        (["--plate", "*9.45"], "c"),
+        (["--camera", "gate-2"], "b"),
+        (["--from", "2026-01-01"], "dcb"),
+        (["--to", "2026-01-01"], "a"),
+        (["--from", "2025-12-31T17:00:00Z", "--to", "2026-01-01T01:30"], "cb"),
+        (["--limit", "1", "--plate", "51*"], "c"),
+    ],
+)
+def test_conditions(folder: Path, arguments: list[str], ids: str) -> None:
+    result = run(folder, "--json", *arguments)
+    assert result.exit_code == 0
+    assert "".join(json.loads(line)["id"] for line in result.stdout.splitlines()) == ids
+
+
+def test_pages_go_on_by_cursor(folder: Path) -> None:
+    first = [json.loads(line) for line in run(folder, "--json", "--limit", "3").stdout.splitlines()]
+    assert [found.get("id") for found in first] == ["d", "c", "b", None]
+    rest = run(folder, "--json", "--limit", "3", "--cursor", first[-1]["cursor"])
+    assert [json.loads(line)["id"] for line in rest.stdout.splitlines()] == ["a"]
+    assert "there is more: --cursor " in run(folder, "--limit", "3").stderr
+
+
+def test_nothing_found_is_exit_code_1(folder: Path) -> None:
+    result = run(folder, "--plate", "99Z*")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "nothing found\n")
+    assert run(folder, "--from", "1m").exit_code == 1
+
+
+@pytest.mark.parametrize("arguments", [["--from", "yesterday"], ["--to", "2026-13-01"], ["--limit", "0"]])
+def test_wrong_usage_is_exit_code_2(folder: Path, arguments: list[str]) -> None:
+    assert run(folder, *arguments).exit_code == 2
+
+
+def test_wrong_patterns_and_places_are_told(folder: Path, tmp_path: Path) -> None:
+    assert isinstance(run(folder, "--plate", "30A%").exception, PlateError)
+    assert isinstance(run(folder, "--cursor", "x").exception, StoreError)
+    assert isinstance(run(tmp_path / "absent").exception, StoreError)
+
+
+def test_times_ago() -> None:
+    assert 7190 <= parse_time("1s").timestamp() - parse_time("2h").timestamp() <= 7201
+
+
+def test_a_line_cannot_steer_the_terminal() -> None:
+    line = sighting_line(make_sighting(camera_id="\x1b[2Jgate\n", display="30A\r"))
+    assert line.plain.isprintable()
