@@ -1,0 +1,1 @@
+"""Rendered plates and clips with their truth; `python -m scripts.render --help`."""
