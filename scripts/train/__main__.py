@@ -11,6 +11,7 @@ VERBS = {
     "detector": "train the detector",
     "plates": "render plates for the reader to learn from",
     "quads": "find the plates of labelled scenes with the models themselves",
+    "quantise": "make an int8 copy of a model folder",
     "export": "turn a checkpoint into a model folder",
 }
 
