@@ -53,7 +53,7 @@ def loss(net: nn.Module, tensors: Sequence[Tensor]) -> Tensor:
         / 4
         * relative
     )
-    shape = (weight * (exact * by_corner + (1 - exact) * by_box)).sum() / total
+    shape = (weight * ((exact == 1) * by_corner + (exact == 0) * by_box)).sum() / total
     lines = nn.functional.binary_cross_entropy_with_logits(
         maps[:, 1], two_lines, weight=weight * known, reduction="sum"
     )

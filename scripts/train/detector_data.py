@@ -21,6 +21,8 @@ SIDE = 384
 """Training pictures are squares of this many canvas pixels."""
 MEAN, SCALE = 110.0, 1 / 60.0
 """The detector's input is (grey level - MEAN) * SCALE."""
+STRAIGHT_DEGREES = 1.5
+"""A box turned further no longer tells where the plate's corners are."""
 PLATE_WIDTH_PX = (14.0, 360.0)
 """Widths, on the canvas, that plates are scaled to."""
 
@@ -33,7 +35,7 @@ class Scene:
     quads: NDArray[np.float32]
     """(n, 4, 2) corners."""
     exact: bool
-    """False if the quads are only upright boxes around the plates."""
+    """False if the quads are only upright boxes around the plates, True if they are corners found by `quads`."""
     lines: int
     """1 or 2, 0 where unknown."""
 
@@ -44,7 +46,8 @@ class View:
 
     image: NDArray[np.uint8]
     quads: NDArray[np.float32]
-    exact: NDArray[np.bool_]
+    exact: NDArray[np.int64]
+    """1: the quad has the plate's corners; 0: the box around them; -1: only its middle is right."""
     lines: NDArray[np.int64]
 
 
@@ -57,7 +60,7 @@ def load_scenes(pictures: Sequence[Picture]) -> list[Scene]:
         quads = [box_quad(box) for box in picture.boxes] or [np.array(picture.quad, np.float32)][: len(picture.quad)]
         stacked = np.stack(quads) if quads else np.zeros((0, 4, 2), np.float32)
         lines = picture.lines or (2 if picture.category in ("gate-moto", "moto-phone") else 0)
-        scenes.append(Scene(picture.load_grey(), stacked, exact=False, lines=lines))
+        scenes.append(Scene(picture.load_grey(), stacked, exact=not picture.boxes, lines=lines))
     return scenes
 
 
@@ -78,7 +81,7 @@ def random_view(scene: Scene, rng: np.random.Generator) -> View:
         zoom = float(np.exp(rng.uniform(np.log(SIDE / max(height, width)), np.log(2.0))))
         corner = rng.uniform(0, 1, 2) * np.maximum(np.array([width, height]) - SIDE / zoom, 0)
     aspect = np.exp(rng.normal(0, 0.08))
-    angle = rng.normal(0, 4) if rng.random() < 0.5 else 0.0
+    angle = rng.normal(0, 9) if rng.random() < 0.5 else 0.0
     middle = corner + SIDE / zoom / 2
     turn = cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), float(angle), zoom)
     turn[:, 2] += SIDE / 2 - middle
@@ -94,7 +97,7 @@ def random_view(scene: Scene, rng: np.random.Generator) -> View:
     fill = int(rng.integers(90, 130))
     image = cv2.warpAffine(source, used, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderValue=fill)
     quads = scene.quads @ turn[:, :2].T.astype(np.float32) + turn[:, 2].astype(np.float32)
-    exact = np.full(len(quads), scene.exact)
+    exact = np.full(len(quads), 1 if scene.exact else 0 if abs(angle) < STRAIGHT_DEGREES else -1)
     lines = np.full(len(quads), scene.lines)
     return View(np.asarray(image, np.uint8), quads.astype(np.float32), exact, lines)
 
@@ -103,7 +106,7 @@ def plate_pose(width_px: float, aspect: float, rng: np.random.Generator) -> NDAr
     """(4, 2) corners around (0, 0) of a plate turned in space as a roadside camera may see it."""
     height_px = width_px / aspect * np.exp(rng.normal(0, 0.08))
     flat = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * [width_px / 2, height_px / 2]
-    roll, yaw, pitch = np.radians(rng.normal(0, (6, 18, 14)))
+    roll, yaw, pitch = np.radians(rng.normal(0, (11, 24, 18)))
     x = flat[:, 0] * np.cos(yaw) + flat[:, 1] * np.sin(yaw) * np.sin(pitch)
     y = flat[:, 1] * np.cos(pitch)
     depth = 1 + (flat[:, 0] * np.sin(yaw) + flat[:, 1] * np.sin(pitch)) / (width_px * rng.uniform(4, 20))
@@ -150,7 +153,7 @@ def set_plate(view: View, sample: PlateSample, rng: np.random.Generator) -> View
     return View(
         image,
         np.concatenate([view.quads, quad[None]]),
-        np.append(view.exact, True),
+        np.append(view.exact, 1),
         np.append(view.lines, lines),
     )
 

@@ -1,0 +1,1 @@
+"""Recorded footage through the whole engine, and how well it did."""
