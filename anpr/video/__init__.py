@@ -1,0 +1,1 @@
+"""Pictures from files, folders and cameras, as luma and chroma planes without an RGB detour."""

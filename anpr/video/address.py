@@ -1,0 +1,103 @@
+"""A camera's address: what libav needs to connect, and the only forms of it that may be shown to anybody."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from anpr.errors import StreamError
+
+HIDDEN = "***"
+
+_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.\-]*://)\S*@")
+_QUERY = re.compile(r"(?i)\b((?:user(?:name)?|login|pass(?:wd|word)?|pwd|token|auth)=)[^&\s\"']*")
+_URL = re.compile(r"(?is)(rtsps?)://(.+)")
+_HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[\w.\-]+)(?P<port>:\d+)?(?=[/?#]|$)")
+
+
+def redact(text: str) -> str:
+    """`text` with the user and password of every address in it hidden.
+
+    Everything between `://` and the last `@` before a blank goes, so a password that holds `@ : / ? #` or `%` goes too;
+    so do query values such as `user=` and `password=`. Hiding too much is meant.
+    """
+    return _QUERY.sub(rf"\g<1>{HIDDEN}", _USERINFO.sub(rf"\g<1>{HIDDEN}@", text))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Address:
+    """An RTSP address taken apart; `repr` and `str` hide the user and the password."""
+
+    scheme: str
+    user: str
+    """Plain, not percent-encoded; empty if none."""
+    password: str
+    host: str
+    """Name or address with its port, if any."""
+    path: str
+    """From the first `/` or `?` on; may be empty."""
+
+    @classmethod
+    def parse(cls, location: str) -> Address:
+        """Take `rtsp://user:password@host:port/path` apart.
+
+        The password may hold `@ : / ? # %` as they are or percent-encoded. Where an `@` in the path makes that
+        ambiguous, the last `@` with a dotted name, an address or a port behind it ends the password.
+
+        Raises StreamError, without the address in it, if this is no RTSP address.
+        """
+        match = _URL.fullmatch(location.strip())
+        if match is None:
+            raise StreamError("not an RTSP address", place=redact(location), cure="write rtsp://host:port/path")
+        scheme, rest = match[1].lower(), match[2]
+        userinfo, tail = _split_userinfo(rest)
+        host = _HOST.match(tail)
+        if host is None:
+            raise StreamError(
+                "the address has no host",
+                place=f"{scheme}://{HIDDEN}",
+                cure="write rtsp://user:password@host:port/path; percent-encode odd characters of the password",
+            )
+        user, _, password = userinfo.partition(":")
+        return cls(scheme, unquote(user), unquote(password), host[0], tail[host.end() :])
+
+    @property
+    def url(self) -> str:
+        """The whole address with its secrets percent-encoded: for libav only, never to be shown."""
+        if not self.user and not self.password:
+            return f"{self.scheme}://{self.host}{self.path}"
+        return f"{self.scheme}://{quote(self.user, safe='')}:{quote(self.password, safe='')}@{self.host}{self.path}"
+
+    def hide(self, text: str) -> str:
+        """`text` without this address's password in any spelling, and redacted."""
+        for secret in {self.password, quote(self.password, safe=""), quote(self.password)} - {""}:
+            text = text.replace(secret, HIDDEN)
+        return redact(text)
+
+    def __str__(self) -> str:
+        credentials = f"{HIDDEN}@" if self.user or self.password else ""
+        return redact(f"{self.scheme}://{credentials}{self.host}{self.path}")
+
+    def __repr__(self) -> str:
+        return f"Address({self})"
+
+
+def _split_userinfo(rest: str) -> tuple[str, str]:
+    """(user and password, host and path) of what follows `://`."""
+    before, at, after = rest.rpartition("@")
+    if not at:
+        return "", rest
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    plain_host = _HOST.fullmatch(authority) is not None
+    host = _HOST.match(after)
+    sure = host is not None and (host["port"] or "." in host["host"] or "[" in host["host"] or host[0] == "localhost")
+    if sure and not plain_host:
+        return before, after
+    before, at, after = authority.rpartition("@")
+    if at:
+        return before, after + rest[len(authority) :]
+    if plain_host:
+        return "", rest
+    before, _, after = rest.rpartition("@")
+    return before, after

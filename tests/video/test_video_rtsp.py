@@ -1,0 +1,210 @@
+"""The camera's states on a clock that moves only when waited on, and time-outs against sockets that misbehave."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from anpr.clock import ManualClock, SystemClock
+from anpr.errors import StreamAuthError, StreamError
+from anpr.video.back_off import BackOff
+from anpr.video.decode import DecodeOptions
+from anpr.video.rtsp import REFUSED_WAIT_SECONDS, Gap, RtspSource, StreamState, Transition, probe
+
+CANARY = "Kan4ri"
+QUICK = DecodeOptions(open_timeout_seconds=1.0, read_timeout_seconds=1.0)
+
+
+class WaitingClock(ManualClock):
+    """Closes the source after some waits."""
+
+    def __init__(self, waits: int) -> None:
+        super().__init__()
+        self.left = waits
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        self.left -= 1
+        if self.left <= 0:
+            event.set()
+        return super().wait(event, seconds)
+
+
+@contextmanager
+def listener(answer: Callable[[socket.socket], None] | None = None) -> Iterator[int]:
+    """A TCP port that accepts, and answers each connection by `answer`, or never."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accepted: list[socket.socket] = []
+        closing = threading.Event()
+
+        def serve() -> None:
+            while not closing.is_set():
+                try:
+                    connection = server.accept()[0]
+                except OSError:
+                    return
+                accepted.append(connection)
+                if answer is not None:
+                    answer(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            closing.set()
+            server.shutdown(socket.SHUT_RDWR)
+            for connection in accepted:
+                connection.close()
+            thread.join(5)
+
+
+def replying(status: str, extra: str = "") -> Callable[[socket.socket], None]:
+    """Answers every request of a connection with one RTSP status."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.settimeout(3)
+        try:
+            while request := connection.recv(4096):
+                number = request.split(b"CSeq: ")[1].split(b"\r\n")[0].decode()
+                connection.sendall(f"RTSP/1.0 {status}\r\nCSeq: {number}\r\n{extra}\r\n".encode())
+        except OSError:
+            pass
+        finally:
+            connection.close()
+
+    return answer
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def run(location: str, clock: ManualClock) -> tuple[list[Transition], list[Gap], RtspSource]:
+    states: list[Transition] = []
+    gaps: list[Gap] = []
+    source = RtspSource(
+        location,
+        camera_id="gate",
+        clock=clock,
+        options=QUICK,
+        back_off=BackOff(chance=random.Random(1)),
+        on_state=states.append,
+        on_gap=gaps.append,
+    )
+    with source:
+        assert list(source) == []
+    return states, gaps, source
+
+
+def test_back_off_doubles_to_its_limit_and_begins_anew() -> None:
+    back_off = BackOff(chance=random.Random(2))
+    waits = [back_off.next_seconds() for _ in range(12)]
+    for wait, full in zip(waits, [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30], strict=True):
+        assert full / 2 <= wait <= full
+    assert len(set(waits)) == 12
+    back_off.reset()
+    assert back_off.next_seconds() <= 0.5
+
+
+def test_a_camera_that_is_away_is_tried_again_and_the_gap_told() -> None:
+    clock = WaitingClock(6)
+    states, gaps, source = run(f"rtsp://u:{CANARY}@127.0.0.1:{closed_port()}/x", clock)
+    assert [entry.state for entry in states] == ["connecting", "offline"] * 6 + ["closed"]
+    assert states[1].reason == "nothing listens there"
+    assert len(clock.waits) == 6
+    assert clock.waits[-1] >= 8
+    assert source.counters.counts == {("connections_failed", "nothing listens there"): 6}
+    (gap,) = gaps
+    assert gap.reason == "nothing listens there"
+    assert gap.to_wall_seconds - gap.from_wall_seconds == pytest.approx(sum(clock.waits[:5]))
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+def test_a_refused_password_is_tried_once_a_minute(status: str) -> None:
+    extra = 'WWW-Authenticate: Basic realm="camera"\r\n' if status.startswith("401") else ""
+    clock = WaitingClock(2)
+    with listener(replying(status, extra)) as port:
+        states, _, source = run(f"rtsp://u:{CANARY}@127.0.0.1:{port}/x", clock)
+        with pytest.raises(StreamAuthError) as caught:
+            probe(f"rtsp://u:{CANARY}@127.0.0.1:{port}/x", options=QUICK)
+    assert [entry.state for entry in states] == ["connecting", "refused", "connecting", "refused", "closed"]
+    assert clock.waits == [REFUSED_WAIT_SECONDS] * 2
+    assert CANARY not in repr([states, source, source.__dict__, caught.value, caught.value.__context__])
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ("404 Not Found", "has no such stream"),
+        ("454 Session Not Found", ""),
+        ("503 Service Unavailable", ""),
+        ("200 OK", ""),
+        ("301 Moved\r\nLocation: file:///etc/passwd", ""),
+        ("301 Moved\r\nLocation: concat:/etc/passwd", ""),
+    ],
+)
+def test_other_answers_mean_offline(status: str, reason: str) -> None:
+    with listener(replying(status)) as port:
+        states, _, _ = run(f"rtsp://u:{CANARY}@127.0.0.1:{port}/x", WaitingClock(1))
+    assert [entry.state for entry in states] == ["connecting", "offline", "closed"]
+    assert reason in states[1].reason
+    assert CANARY not in repr(states)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"HTTP/1.0 200 OK\r\n\r\n" * 100,
+        b"\x00" * 5000,
+        b"RTSP/1.0 200 OK\r\nContent-Length: -5\r\n\r\n",
+        b"A" * 200_000,
+    ],
+)
+def test_garbage_means_offline(garbage: bytes) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.recv(4096)
+        try:
+            connection.sendall(garbage)
+        except OSError:
+            pass
+        finally:
+            connection.close()
+
+    with listener(answer) as port:
+        states, _, _ = run(f"rtsp://127.0.0.1:{port}/x", WaitingClock(1))
+    assert [entry.state for entry in states] == ["connecting", "offline", "closed"]
+
+
+def test_a_camera_that_accepts_and_never_answers_runs_into_the_time_out() -> None:
+    with listener() as port:
+        began = time.monotonic()
+        with pytest.raises(StreamError, match=r"no answer in time") as caught:
+            probe(f"rtsp://u:{CANARY}@127.0.0.1:{port}/x", camera_id="gate", options=QUICK)
+        assert 0.9 <= time.monotonic() - began <= 2.0
+    assert f"gate rtsp://***@127.0.0.1:{port}/x" in str(caught.value)
+
+
+def test_close_from_another_thread_ends_the_waiting() -> None:
+    source = RtspSource(f"rtsp://127.0.0.1:{closed_port()}/x", camera_id="gate", clock=SystemClock(), options=QUICK)
+    thread = threading.Thread(target=lambda: list(source))
+    thread.start()
+    time.sleep(0.3)
+    began = time.monotonic()
+    source.close()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert time.monotonic() - began < 2.0
+    assert source.state is StreamState.CLOSED
+
+
+def test_the_address_never_shows_its_secret() -> None:
+    source = RtspSource(f"rtsp://u:{CANARY}@10.0.0.7/x", camera_id="gate", clock=ManualClock())
+    assert repr(source) == "RtspSource(gate rtsp://***@10.0.0.7/x closed)"
+    assert CANARY not in repr(vars(source))
