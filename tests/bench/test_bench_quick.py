@@ -1,0 +1,40 @@
+"""Every benchmark runs with --quick and prints what it promises."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared"
+FIGURES = {
+    "pipeline": {"frames_per_s", "decode_frames_per_s", "ratio", "detect_ms", "read_ms", "track_ms"},
+    "accuracy": {"crops_exact", "cars_exact", "motorbikes_exact", "found", "false_per_1000", "ece"},
+}
+
+
+def test_every_benchmark_is_listed_here() -> None:
+    assert {path.stem for path in (ROOT / "bench").glob("*.py")} - {"__init__", "report"} == set(FIGURES)
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_a_quick_run_prints_its_figures(name: str) -> None:
+    if name == "accuracy" and not (SHARED / "data/labels.csv").exists():
+        pytest.skip(f"{SHARED / 'data'} is absent: the accuracy benchmark needs labelled pictures")
+    run = subprocess.run(
+        [sys.executable, "-m", f"bench.{name}", "--quick", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    answer = json.loads(run.stdout.splitlines()[-1])
+    assert answer["bench"] == name
+    assert answer["machine"]["cores"] >= 1
+    assert FIGURES[name] <= set(answer["figures"])
+    assert all(isinstance(value, float) for value in answer["figures"].values())
