@@ -26,6 +26,8 @@ EXTRAS = {
         "pytest-benchmark>=5.0",
         "pytest-timeout>=2.3",
         "hypothesis>=6.112",
+        "setuptools>=77",
+        "tomli-w>=1.1",
         "ruff>=0.8",
         "mypy>=1.13",
     ],

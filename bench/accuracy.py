@@ -103,7 +103,9 @@ def main() -> int:
             times = [json.loads(line)["ms"] for line in predictions.read_text().splitlines()]
             figures[f"{kind}_ms"] = statistics.median(times)
             for group, values in scores.items():
-                found = [values.get(key, "") for key in ("exact", "exact_top1", "cer", "found", "false", "accept_wrong")]
+                found = [
+                    values.get(key, "") for key in ("exact", "exact_top1", "cer", "found", "false", "accept_wrong")
+                ]
                 table.append([group, counts.get(group, ""), *found])
             overall = scores["all"]
             if kind == "crop":

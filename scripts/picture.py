@@ -1,6 +1,6 @@
 """Draws the README's picture: a frame of the demo clip with what the engine finds and reads in it.
 
-    python -m scripts.picture docs/images/demo.jpg
+python -m scripts.picture docs/images/demo.jpg
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def main() -> int:
     image = to_bgr(best[1])
     for plate, read in best[2]:
         draw(image, plate, read)
-    small = cv2.resize(image, (WIDTH_PX, round(image.shape[0] * WIDTH_PX / image.shape[1])), interpolation=cv2.INTER_AREA)
+    size = (WIDTH_PX, round(image.shape[0] * WIDTH_PX / image.shape[1]))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(arguments.output), small, [cv2.IMWRITE_JPEG_QUALITY, 85])
     return 0

@@ -10,6 +10,7 @@ VERBS = {
     "reader": "train the reader",
     "detector": "train the detector",
     "plates": "render plates for the reader to learn from",
+    "frames": "render expressway pictures for the detector to learn from",
     "quads": "find the plates of labelled scenes with the models themselves",
     "quantise": "make an int8 copy of a model folder",
     "export": "turn a checkpoint into a model folder",

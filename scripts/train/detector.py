@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from anpr.ops import cpu as operations
 from anpr.ops.quads import box_iou
 from scripts.train.detector_data import MEAN, SCALE, DetectorBatches, Scene, load_scenes
 from scripts.train.detector_net import HEIGHT, STRIDE, WIDTH, DetectorNet
+from scripts.train.frames import load_frames
 from scripts.train.labels import load_pictures
 from scripts.train.loop import LoopOptions, train
 from scripts.train.reader import held_out
@@ -77,11 +78,18 @@ def best_overlaps(net: nn.Module, scenes: Sequence[Scene], device: str, threshol
     return overlaps, false
 
 
+def share(answers: Iterable[bool]) -> float:
+    """How many of the answers are yes, 0 to 1; 0 of none."""
+    given = list(answers)
+    return sum(given) / max(1, len(given))
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("--data", type=Path, required=True, help="folder with labels.csv and images/")
     parser.add_argument("--run", type=Path, default=Path("work/runs/detector"), help="checkpoints and log")
     parser.add_argument("--rendered", type=Path, action="append", default=[], help=".npz made by `plates`")
+    parser.add_argument("--frames", type=Path, action="append", default=[], help=".npz made by `frames`")
     parser.add_argument("--quads", type=Path, help="corners found by `quads`, for pictures without boxes")
     parser.add_argument("--start-from", type=Path, help="checkpoint of another run to take the weights from")
     parser.add_argument("--steps", type=int, default=6000)
@@ -104,9 +112,11 @@ def main(arguments: argparse.Namespace) -> int:
     varied = [scene for scene in own if scene.luma.shape != (303, 472)]
     others = load_scenes(load_pictures(data, split="train", kind="scene", categories=OTHERS))
     empty = load_scenes(load_pictures(data, split="train", categories=("road-noplate",)))
+    road = [scene for path in arguments.frames for scene in load_frames(path)]
     plates = [sample for path in arguments.rendered for sample in load_rendered(path)]
-    print(f"scenes: {len(gate)} gate, {len(varied)} varied, {len(others)} foreign, {len(empty)} empty")
-    groups = [(0.2, gate), (0.3, varied), (0.15, others), (0.35, empty)]
+    counts = {"gate": gate, "varied": varied, "foreign": others, "empty": empty, "road": road, "plates": plates}
+    print(", ".join(f"{len(group)} {name}" for name, group in counts.items()))
+    groups = [(0.2, gate), (0.3, varied), (0.15, others), (0.3, empty), (0.15, road)]
     batches = DetectorBatches(groups, plates, batch=arguments.batch, seed=arguments.seed, steps=arguments.steps)
     watched_empty = empty[::4]
 
@@ -114,10 +124,10 @@ def main(arguments: argparse.Namespace) -> int:
         overlaps, false = best_overlaps(net, checked, arguments.device, 0.35)
         _, false_empty = best_overlaps(net, watched_empty, arguments.device, 0.35)
         return {
-            "found_50": float(np.mean([value >= 0.5 for value in overlaps])),
-            "found_75": float(np.mean([value >= 0.75 for value in overlaps])),
-            "false_a_picture": false / len(checked),
-            "false_a_plate_free_training_picture": false_empty / len(watched_empty),
+            "found_50": share(value >= 0.5 for value in overlaps),
+            "found_75": share(value >= 0.75 for value in overlaps),
+            "false_a_picture": false / max(1, len(checked)),
+            "false_a_plate_free_training_picture": false_empty / max(1, len(watched_empty)),
         }
 
     options = LoopOptions(

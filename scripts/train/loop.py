@@ -93,9 +93,8 @@ def train(
         averaged.module.load_state_dict(net.state_dict())
     else:
         (run / "options.json").write_text(json.dumps(asdict(options)) + "\n")
-    loader = DataLoader(
-        batches, batch_size=None, sampler=range(first, options.steps), num_workers=options.workers, prefetch_factor=4
-    )
+    ahead = {"num_workers": options.workers, "prefetch_factor": 4} if options.workers else {}
+    loader = DataLoader(batches, batch_size=None, sampler=range(first, options.steps), **ahead)
     started, running, seen = time.monotonic(), 0.0, 0
     for step, batch in enumerate(loader, first):
         net.train()

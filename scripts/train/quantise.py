@@ -98,7 +98,7 @@ def main(arguments: argparse.Namespace) -> int:
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
             calibrate_method=method,
-            nodes_to_exclude=[name for name in nodes if name.startswith(tuple(arguments.keep))] if arguments.keep else [],
+            nodes_to_exclude=[name for name in nodes if arguments.keep and name.startswith(tuple(arguments.keep))],
             extra_options={"CalibPercentile": 99.99},
         )
     facts = tomllib.loads((source.path / "model.toml").read_text(encoding="utf-8"))

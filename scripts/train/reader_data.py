@@ -102,10 +102,13 @@ def distort(sample: PlateSample, rng: np.random.Generator) -> NDArray[np.float32
         shake = 0.03
     else:
         grow = rng.uniform(-0.02, 0.16, 2)
-        shake = 0.035
+        shake = 0.07 if rng.random() < 0.2 else 0.035
     quad = centre + (quad - centre) * (1 + grow)
     quad += rng.normal(0, shake, (4, 2)) * size
     quad += rng.normal(0, 0.02, 2) * size
+    if rng.random() < 0.2:
+        turn = np.radians(rng.normal(0, 6))
+        quad = centre + (quad - centre) @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     if rng.random() < 0.25:
         shear = rng.normal(0, 0.10)
         quad[:, 0] += (quad[:, 1] - centre[1]) * shear

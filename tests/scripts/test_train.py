@@ -1,0 +1,136 @@
+"""The training programs: deterministic batches, a loop that resumes where it stopped, an export that the engine runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the extra 'train': pip install '.[train]'")
+pytest.importorskip("onnx", reason="export needs the extra 'train'")
+
+from scripts.train import detector, export, plates, reader
+from scripts.train.detector_data import SIDE, DetectorBatches, Scene, View, random_view, targets
+from scripts.train.labels import load_pictures
+from scripts.train.loop import LoopOptions, learning_rate
+from scripts.train.reader_data import PlateSample, ReaderBatches, box_quad, encode_text
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+
+
+def sample(text: str = "30A12345") -> PlateSample:
+    luma = np.full((60, 160), 200, np.uint8)
+    cv2.putText(luma, text, (8, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 10, 2)
+    return PlateSample(luma, box_quad((0, 0, 160, 60)), text, loose=False)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A labelled folder of 24 drawn scenes."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with (folder / "labels.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow("image split kind category text readable lines boxes licence".split())
+        for number in range(24):
+            text = f"30A{10000 + 137 * number}"
+            scene = np.full((120, 240), 90, np.uint8)
+            scene[30:90, 40:200] = sample(text).luma
+            cv2.imwrite(str(folder / f"{number}.png"), scene)
+            box = json.dumps([[40, 30, 200, 90]])
+            writer.writerow([f"{number}.png", "train", "scene", "car-gate", text, "yes", 1, box, "drawn for the test"])
+    return folder
+
+
+def test_a_text_becomes_classes_and_too_long_a_text_is_refused() -> None:
+    assert encode_text("3A").tolist() == [3, 10, *[36] * 8]
+    with pytest.raises(ValueError, match="11 characters"):
+        encode_text("12345678901")
+
+
+def test_batches_follow_from_seed_and_step_alone() -> None:
+    batches = [ReaderBatches([(1.0, [sample(), sample("51F99999")])], batch=4, seed=7, steps=9) for _ in range(2)]
+    assert np.array_equal(batches[0][5][0], batches[1][5][0])
+    assert not np.array_equal(batches[0][5][0], batches[0][6][0])
+    scene = Scene(sample().luma, sample().quad[None], exact=False, lines=1)
+    views = [DetectorBatches([(1.0, [scene])], [sample()], batch=2, seed=7, steps=9)[3] for _ in range(2)]
+    assert all(np.array_equal(a, b) for a, b in zip(*views, strict=True))
+
+
+def test_the_corners_of_a_view_follow_its_picture() -> None:
+    luma = np.zeros((400, 600), np.uint8)
+    luma[200:230, 300:400] = 255
+    scene = Scene(luma, box_quad((299.5, 199.5, 399.5, 229.5))[None], exact=True, lines=1)
+    for seed in range(20):
+        view = random_view(scene, np.random.default_rng(seed))
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        cv2.fillConvexPoly(mask, np.round(view.quads[0]).astype(np.int32), 255)
+        bright = view.image > 160
+        if bright.sum() < 60:
+            continue
+        overlap = (bright & (mask > 0)).sum() / (bright | (mask > 0)).sum()
+        assert overlap > 0.7
+
+
+def test_targets_hold_the_corners_at_the_middle_of_a_plate() -> None:
+    quad = box_quad((100, 104, 164, 120))
+    one = np.array([1])
+    heat, answers = targets(View(np.zeros((SIDE, SIDE), np.uint8), quad[None], one, one * 2))
+    row, column = np.unravel_index(heat.argmax(), heat.shape)
+    assert heat[row, column] == 1
+    corners = answers[3:11, row, column].reshape(4, 2) + [column + 0.5, row + 0.5]
+    assert np.abs(corners * 8 - 0.5 - quad).max() < 1e-3
+    assert answers[2, row, column] == 1
+
+
+def test_the_rate_warms_up_and_falls() -> None:
+    options = LoopOptions(steps=1000, batch=1, warm_up=100, peak_rate=1.0)
+    rates = [learning_rate(step, options) for step in range(1000)]
+    assert rates[0] < 0.02
+    assert max(rates) == pytest.approx(1.0)
+    assert rates[-1] == pytest.approx(0.01, rel=0.01)
+
+
+def test_training_resumes_exports_and_runs_in_the_engine(data: Path, tmp_path: Path) -> None:
+    from anpr.nets.detector import Detector
+    from anpr.nets.model import ModelFolder
+    from anpr.nets.reader import Reader
+
+    rendered = tmp_path / "plates.npz"
+    assert plates.main(parse(plates, [str(rendered), "--count", "12"])) == 0
+    common = ["--data", str(data), "--rendered", str(rendered), "--workers", "0", "--batch", "2"]
+    for module, name in ((reader, "reader"), (detector, "detector")):
+        logs = []
+        for run, stops in (("whole", (4,)), ("stopped", (2, 4))):
+            folder = tmp_path / f"{name}-{run}"
+            for stop in stops:
+                options = [*common, "--run", str(folder), "--evaluate-every", "2", "--steps", "4"]
+                arguments = parse(module, options)
+                if stop != 4:
+                    arguments.steps = stop
+                module.main(arguments)
+            logs.append([json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()])
+        assert logs == [[2, 4], [2, 4]]
+        command = [name, "--run", str(tmp_path / f"{name}-whole"), "--name", name, "--models", str(tmp_path / "models")]
+        assert export.main(parse(export, [*command, "--data", str(data), "--made-by", "the test"])) == 0
+    found = Detector.open(ModelFolder.load(tmp_path / "models/detector", "detector"))
+    read = Reader.open(ModelFolder.load(tmp_path / "models/reader", "reader"))
+    assert found.session.model.facts.training.steps == 4
+    assert read.session.model.facts.training.sources[-1] == "car-gate: drawn for the test"
+
+
+def test_labels_of_the_other_split_are_never_loaded(data: Path) -> None:
+    assert len(load_pictures(data, split="train")) == 24
+    assert load_pictures(data, split="dev") == []
+
+
+def parse(module: object, options: list[str]) -> object:
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)  # type: ignore[attr-defined]
+    return parser.parse_args(options)
