@@ -1,4 +1,4 @@
-"""The training programs: deterministic batches, a loop that resumes where it stopped, an export that the engine runs."""
+"""The training programs: batches by seed, a loop that resumes where it stopped, an export that the engine runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def data(tmp_path: Path) -> Path:
     folder.mkdir()
     with (folder / "labels.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow("image split kind category text readable lines boxes licence".split())
+        writer.writerow(["image", "split", "kind", "category", "text", "readable", "lines", "boxes", "licence"])
         for number in range(24):
             text = f"30A{10000 + 137 * number}"
             scene = np.full((120, 240), 90, np.uint8)
@@ -82,7 +82,7 @@ def test_targets_hold_the_corners_at_the_middle_of_a_plate() -> None:
     heat, answers = targets(View(np.zeros((SIDE, SIDE), np.uint8), quad[None], one, one * 2))
     row, column = np.unravel_index(heat.argmax(), heat.shape)
     assert heat[row, column] == 1
-    corners = answers[3:11, row, column].reshape(4, 2) + [column + 0.5, row + 0.5]
+    corners = answers[3:11, row, column].reshape(4, 2) + np.array([column + 0.5, row + 0.5])
     assert np.abs(corners * 8 - 0.5 - quad).max() < 1e-3
     assert answers[2, row, column] == 1
 
