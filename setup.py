@@ -59,6 +59,8 @@ setup(
         "typer>=0.15",
         "rich>=13.9",
         "structlog>=24.4",
+        "tree-sitter>=0.25",
+        "tree-sitter-toml>=0.7",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["anpr = anpr.cli:main"]},

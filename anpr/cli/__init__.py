@@ -1,0 +1,83 @@
+"""The `anpr` command: one verb per file of this folder.
+
+A verb's file imports only what its signature needs; the engine is imported when the verb runs, so `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from anpr import __version__
+from anpr.cli import exits
+from anpr.errors import AnprError, ConfigError, WatchListError
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+def application() -> typer.Typer:
+    """The command-line program with all its verbs."""
+    from anpr.cli.check_config import check_config
+    from anpr.cli.doctor import doctor
+    from anpr.cli.listen import listen
+    from anpr.cli.read import read
+    from anpr.cli.replay import replay
+    from anpr.cli.run import run
+    from anpr.cli.search import search
+    from anpr.cli.watch import app as watch
+
+    app = typer.Typer(
+        name="anpr",
+        help="Number plate recognition for Vietnamese expressways.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings=CONTEXT,
+    )
+    app.callback()(_options)
+    for verb in (run, replay, read, listen, search, check_config, doctor):
+        app.command()(verb)
+    app.add_typer(watch, name="watch")
+    return app
+
+
+def main() -> None:
+    """Run the verb that the command line names; what a person did wrong ends in one message and an exit code."""
+    try:
+        application()()
+    except AnprError as error:
+        _tell(error)
+        sys.exit(exits.code_of(error))
+    except OSError as error:
+        _print(f"anpr: {error.filename or 'the system'}: {error.strerror or error}")
+        sys.exit(exits.INPUT_OUTPUT)
+
+
+def _tell(error: AnprError) -> None:
+    """One line for one problem, one line each for several."""
+    lines = error.problems if isinstance(error, ConfigError | WatchListError) else (str(error),)
+    for line in lines:
+        _print(f"anpr: {line}")
+
+
+def _print(text: str) -> None:
+    from anpr.log import redact
+
+    print(redact(text), file=sys.stderr)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"anpr {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,51 @@
+"""`anpr check-config FILE…`: every mistake of site and pipeline files, each at its line and column."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anpr.cli import exits
+
+
+def check_config(
+    files: Annotated[list[Path], typer.Argument(help="Site or pipeline files.", show_default=False)],
+    without_secrets: Annotated[
+        bool, typer.Option("--without-secrets", help="Do not look up passwords: for a machine that has none.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
+) -> None:
+    """Check site and pipeline files: all mistakes at once, with their cures. Exit code 78 if there are any."""
+    environment = None if without_secrets else os.environ
+    wrong = False
+    for file in files:
+        what, problems = _check(file, environment)
+        wrong = wrong or bool(problems)
+        if as_json:
+            print(json.dumps({"file": str(file), "kind": what, "problems": problems}, ensure_ascii=False))
+        else:
+            print("\n".join(problems) if problems else f"{file}: {what}, no mistakes")
+    raise typer.Exit(exits.CONFIGURATION if wrong else exits.OK)
+
+
+def _check(file: Path, environment: os._Environ[str] | None) -> tuple[str, list[str]]:
+    """What `file` is, and what is wrong with it and with the watch-lists it names."""
+    from anpr.config import Site, load_any
+    from anpr.engine.box import load_lists
+    from anpr.errors import ConfigError, WatchListError
+
+    try:
+        config = load_any(file, environment=environment)
+    except ConfigError as error:
+        return "unknown", list(error.problems)
+    if not isinstance(config, Site):
+        return "pipeline", []
+    try:
+        load_lists(config.lists)
+    except WatchListError as error:
+        return "site", list(error.problems)
+    return "site", []

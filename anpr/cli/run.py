@@ -1,0 +1,99 @@
+"""`anpr run SITE.toml`: the daemon."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anpr.cli import exits
+
+if TYPE_CHECKING:
+    from anpr.config import Site
+    from anpr.engine.process import Assignment
+    from anpr.log import Level
+
+
+def run(
+    site: Annotated[Path, typer.Argument(help="Site file.", show_default=False)],
+    debug: Annotated[bool, typer.Option("--debug", help="Log more.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Log JSON lines, also to a terminal.")] = False,
+) -> None:
+    """Watch the cameras of a site: store, match and publish every passage until SIGTERM or Ctrl-C.
+
+    Ends by itself only if all cameras are recordings; with 1 if one of them could not be read.
+    """
+    import structlog
+
+    from anpr import log
+    from anpr.clock import SystemClock
+    from anpr.config import load_site
+    from anpr.engine.box import open_hub
+    from anpr.engine.supervisor import Supervisor
+
+    level: log.Level = "debug" if debug else "info"
+    json_lines = as_json or not sys.stderr.isatty()
+    log.configure(level=level, as_json=json_lines)
+    config = load_site(site)
+    assignments = assign(config, cores=len(os.sched_getaffinity(0)), log_level=level, log_as_json=json_lines)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    clock = SystemClock()
+    logger = structlog.get_logger()
+    opened = open_hub(
+        box=config.box.id,
+        store=config.store.path,
+        endpoint=config.bus.endpoint,
+        allow_unencrypted=config.bus.allow_unencrypted,
+        lists=config.lists,
+        clock=clock,
+    )
+    with opened as hub:
+        supervisor = Supervisor(assignments, hub, clock=clock)
+        supervisor.run(stop)
+    counts = {f"{name}.{reason}" if reason else name: n for (name, reason), n in supervisor.counters.counts.items()}
+    logger.info("stopped", restarts=supervisor.restarts, **counts)
+    raise typer.Exit(exits.FINDINGS if supervisor.failed_cameras else exits.OK)
+
+
+def assign(site: Site, *, cores: int, log_level: Level, log_as_json: bool) -> list[Assignment]:
+    """Spread the enabled cameras over the workers: one worker for each core, unless the site file says otherwise.
+
+    A worker costs some 200 MB before its first camera, so that cameras share workers rather than have one each.
+
+    Raises ConfigError if no camera is enabled, ModelError if a model that a pipeline names is unusable.
+    """
+    import structlog
+
+    from anpr.config import load_pipeline
+    from anpr.engine.pipeline import build_stages
+    from anpr.engine.process import Assignment
+    from anpr.errors import ConfigError
+
+    cameras = site.enabled_cameras()
+    if not cameras:
+        raise ConfigError("no camera is enabled", place=site.box.id, cure="set enabled = true for one")
+    pipelines = {name: load_pipeline(name) for name in sorted({camera.pipeline for camera in cameras})}
+    for pipeline in pipelines.values():
+        stages = build_stages(pipeline)  # a wrong model stops the start, not each worker again and again
+        asked = pipeline.settings.device
+        structlog.get_logger().info(
+            "pipeline_ready", pipeline=pipeline.label, models=stages.models, asked=asked, device="cpu"
+        )
+    count = min(site.box.workers or cores, len(cameras))
+    return [
+        Assignment(
+            site_id=site.site.id,
+            cameras=tuple((camera, pipelines[camera.pipeline]) for camera in cameras[worker::count]),
+            build=build_stages,
+            log_level=log_level,
+            log_as_json=log_as_json,
+        )
+        for worker in range(count)
+    ]

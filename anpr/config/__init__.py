@@ -1,0 +1,7 @@
+"""Site and pipeline files: their models and their loader."""
+
+from anpr.config.loader import load_any, load_pipeline, load_site
+from anpr.config.pipeline import Pipeline, Preset
+from anpr.config.site import Camera, Site
+
+__all__ = ["Camera", "Pipeline", "Preset", "Site", "load_any", "load_pipeline", "load_site"]

@@ -1,0 +1,280 @@
+"""Loads site and pipeline files. Every mistake is told at once, each as `file:line:column: what (cure)`."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from anpr import assets
+from anpr.config import site as site_module
+from anpr.config.fields import Context, Table
+from anpr.config.pipeline import Pipeline, Preset
+from anpr.config.positions import START, Position, Positions, locate
+from anpr.config.site import Site
+from anpr.errors import ConfigError
+
+LARGEST_BYTES = 1 << 20
+"""A configuration beyond this is a mistake: a clip or a list given in its place."""
+
+_SYNTAX_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_WORDS = {
+    "model_type": "should be a table",
+    "tuple_type": "should be an array",
+    "int_type": "should be a whole number",
+    "float_type": "should be a number",
+    "bool_type": "should be true or false",
+}
+_SECRET_KEYS = frozenset({"user", "password", "password_file"})
+
+Location = tuple[str | int, ...]
+_Table = TypeVar("_Table", bound=Table)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake in one file."""
+
+    path: str
+    position: Position
+    what: str
+    cure: str = ""
+
+    def __str__(self) -> str:
+        line, column = self.position
+        text = f"{self.path}:{line}:{column}: {self.what}"
+        return f"{text} ({self.cure})" if self.cure else text
+
+
+def load_site(path: str | Path, *, environment: Mapping[str, str] | None = os.environ) -> Site:
+    """The site file at `path`, its pipelines checked too.
+
+    `environment` resolves `${NAME}`; None checks the file without its secrets. Raises ConfigError with all mistakes.
+    """
+    path = Path(path)
+    data, positions = _parse(path)
+    problems = [Problem(str(path), positions.of_value(at), what, cure) for at, what, cure in site_module.repeated(data)]
+    context = Context(path.parent.absolute(), environment)
+    site, mistakes = _validate(Site, data, path=path, positions=positions, context=context)
+    problems += mistakes
+    checked: set[str] = set()
+    for index, camera in enumerate(_tables(data.get("cameras"))):
+        name = camera.get("pipeline", "cpu")
+        if isinstance(name, str) and name not in checked:
+            checked.add(name)
+            where = positions.of_value(("cameras", index, "pipeline"))
+            problems += _pipeline_problems(name, Problem(str(path), where, ""), folder=path.parent)
+    if site is None or problems:
+        raise _error(path, problems)
+    return site
+
+
+def load_any(path: str | Path, *, environment: Mapping[str, str] | None = os.environ) -> Site | Pipeline:
+    """The site or pipeline file at `path`, told apart by its keys. Raises ConfigError with all mistakes."""
+    path = Path(path)
+    keys = _parse(path)[0].keys()
+    if len(keys & Preset.model_fields.keys()) > len(keys & Site.model_fields.keys()):
+        return load_pipeline(path.absolute())
+    return load_site(path, environment=environment)
+
+
+def load_pipeline(name: str | Path, *, folder: Path | None = None) -> Pipeline:
+    """The pipeline file at `name`: a path (relative to `folder` first, then to the work folder) or a preset's name.
+
+    Raises ConfigError with all mistakes.
+    """
+    path = find_pipeline(str(name), folder=folder)
+    data, positions = _parse(path)
+    context = Context(path.parent.absolute(), None)
+    preset, problems = _validate(Preset, data, path=path, positions=positions, context=context)
+    if preset is None or problems:
+        raise _error(path, problems)
+    return Pipeline.of(preset, name=path.stem)
+
+
+def find_pipeline(name: str, *, folder: Path | None = None) -> Path:
+    """The file that `name` means: beside `folder`, in the work folder, or a preset (with or without `.toml`).
+
+    Raises ConfigError that lists the presets.
+    """
+    beside = (folder or Path()) / Path(name).expanduser()
+    if beside.is_file():
+        return beside
+    preset = assets.folder("pipelines") / f"{name}.toml"
+    return preset if "/" not in name and preset.is_file() else assets.find("pipelines", name)
+
+
+def _pipeline_problems(name: str, at: Problem, *, folder: Path) -> list[Problem]:
+    """What is wrong with the pipeline that a site file names at `at`."""
+    try:
+        path = find_pipeline(name, folder=folder)
+    except ConfigError as error:
+        return [replace(at, what=error.problem, cure=error.cure)]
+    try:
+        load_pipeline(path)
+    except ConfigError as error:
+        return [replace(at, what=f"in its pipeline: {each}") for each in error.problems]
+    return []
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], Positions]:
+    """The values of a TOML file and where they stand."""
+    text = _read(path)
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        match = _SYNTAX_PLACE.search(message)
+        position = (int(match[1]), int(match[2])) if match and match[1] else _end(text)
+        what = message[: match.start()] if match else message
+        raise _error(path, [Problem(str(path), position, f"not TOML: {what}")]) from error
+    except RecursionError as error:
+        raise _error(path, [Problem(str(path), START, "nested too deeply")]) from error
+    return data, locate(text)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ConfigError("no such file", place=str(path), cure="check the path") from error
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", place=str(path), cure="give a TOML file") from error
+    if len(content) > LARGEST_BYTES:
+        raise ConfigError("larger than 1 MiB", place=str(path), cure="give a TOML file")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = len(content[content.rfind(b"\n", 0, error.start) + 1 : error.start].decode(errors="replace")) + 1
+        raise _error(path, [Problem(str(path), (line, column), "not UTF-8", "save the file as UTF-8")]) from error
+    if not text.strip():
+        raise _error(path, [Problem(str(path), START, "the file is empty", "start from a file in configs/")])
+    return text
+
+
+def _end(text: str) -> Position:
+    lines = text.split("\n")
+    return len(lines), len(lines[-1]) + 1
+
+
+def _validate(
+    model: type[_Table], data: dict[str, Any], *, path: Path, positions: Positions, context: Context
+) -> tuple[_Table | None, list[Problem]]:
+    try:
+        return model.model_validate(data, context=context), []
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        return None, [_problem(model, detail, path=path, positions=positions) for detail in details]
+
+
+def _problem(model: type[Table], detail: ErrorDetails, *, path: Path, positions: Positions) -> Problem:
+    """Pydantic's error in our words, with the place in the file."""
+    location = detail["loc"]
+    name = ".".join(str(part) for part in location if isinstance(part, str)) or "the file"
+    key = str(location[-1]) if location else ""
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "missing":
+            where = positions.of_value(location[:-1])
+            return Problem(str(path), where, f"{name} is missing", f"add {key} to {_table_name(location[:-1])}")
+        case "extra_forbidden":
+            known = _keys_at(model, location[:-1])
+            return Problem(str(path), positions.of_key(location), f"unknown key {key!r}", _suggestion(key, known))
+        case "mistake":
+            what = context["what"] if len(location) == 0 or _is_table(detail) else f"{name}: {context['what']}"
+            return Problem(str(path), positions.of_value(location), what, context["cure"])
+        case "literal_error":
+            allowed = _allowed(model, location)
+            cure = _suggestion(str(detail["input"]), allowed)
+            return Problem(str(path), positions.of_value(location), f"{name} cannot be {detail['input']!r}", cure)
+        case _:
+            message = _WORDS.get(detail["type"]) or detail["msg"].replace("Input should", "should").replace(
+                " valid", ""
+            )
+            shown = "" if key in _SECRET_KEYS else f", not {_brief(detail['input'])}"
+            return Problem(str(path), positions.of_value(location), f"{name} {message}{shown}")
+
+
+def _is_table(detail: ErrorDetails) -> bool:
+    return isinstance(detail["input"], dict)
+
+
+def _brief(value: object) -> str:
+    match value:
+        case dict():
+            return "a table"
+        case list():
+            return "an array"
+        case bool():
+            return str(value).lower()
+        case _:
+            text = repr(value)
+            return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _table_name(location: Location) -> str:
+    names = [str(part) for part in location if isinstance(part, str)]
+    if not names:
+        return "the file"
+    return f"[[{'.'.join(names)}]]" if isinstance(location[-1], int) else f"[{'.'.join(names)}]"
+
+
+def _suggestion(given: str, known: Iterable[str]) -> str:
+    """`did you mean …?`, or what is known."""
+    known = sorted(known)
+    close = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
+    table = _annotation_at(model, location)
+    return list(table.model_fields) if isinstance(table, type) and issubclass(table, BaseModel) else []
+
+
+def _allowed(model: type[BaseModel], location: Location) -> list[str]:
+    return [str(value) for value in typing.get_args(_annotation_at(model, location))]
+
+
+def _annotation_at(model: type[BaseModel], location: Location) -> Any:
+    """The type that `location` has in `model`: a table, a Literal, or a plain type."""
+    current: Any = model
+    for part in location:
+        if isinstance(part, int):
+            current = typing.get_args(current)[0]
+        elif isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:
+            current = _without_none(current.model_fields[part].annotation)
+        else:
+            return None
+    return current
+
+
+def _without_none(annotation: Any) -> Any:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return next(arg for arg in typing.get_args(annotation) if arg is not type(None))
+    return annotation
+
+
+def _tables(value: object) -> list[dict[str, Any]]:
+    return [item if isinstance(item, dict) else {} for item in value] if isinstance(value, list) else []
+
+
+def _error(path: Path, problems: list[Problem]) -> ConfigError:
+    """One error for all `problems`, in the order of the file."""
+    problems = sorted(set(problems))
+    lines = tuple(str(problem) for problem in problems)
+    if len(problems) == 1:
+        line, column = problems[0].position
+        return ConfigError(problems[0].what, place=f"{path}:{line}:{column}", cure=problems[0].cure, problems=lines)
+    return ConfigError(f"{len(problems)} mistakes, the first: {lines[0]}", place=str(path), problems=lines)

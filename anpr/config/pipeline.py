@@ -1,0 +1,112 @@
+"""A pipeline file: how pixels become sightings. Two files can be compared on the same footage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from anpr.config.fields import AsTuple, Fraction, Table
+
+Device = Literal["cpu", "auto"]
+"""Where pixels are processed; `auto` takes the best that is there, and so far that is the CPU."""
+
+Threads = Annotated[int, Field(ge=1, le=64)]
+Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
+Model = Annotated[str, Field(min_length=1)]
+
+
+class Decode(Table):
+    """How footage is opened and decoded; the names and defaults of `anpr.video.DecodeOptions`."""
+
+    thread_count: Threads = 1
+    thread_type: Literal["frame", "slice"] = "slice"
+    skip_loop_filter: Literal["default", "noref", "bidir", "nokey", "all"] = "default"
+    skip_frame: Literal["default", "nonref", "bidir", "nonintra", "nonkey"] = "default"
+    open_timeout_seconds: Seconds = 5.0
+    read_timeout_seconds: Seconds = 5.0
+
+
+class Detect(Table):
+    """Which net finds the plates; the names and defaults of `anpr.nets.detector.DetectorOptions`."""
+
+    model: Model = "detector"
+    """A folder, or the name of a bundled model."""
+    threshold: Fraction = 0.35
+    most: Annotated[int, Field(ge=1, le=256)] = 16
+    overlap_most: Fraction = 0.3
+    height_least_px: Annotated[float, Field(ge=1.0, le=1000.0)] = 8.0
+    zooms: Annotated[tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...], AsTuple, Field(min_length=1)] = (1.0,)
+
+
+class Recognise(Table):
+    """Which net reads the plates; the names and defaults of `anpr.nets.reader.ReaderOptions`."""
+
+    model: Model = "reader"
+    """A folder, or the name of a bundled model."""
+    character_height_least_px: Annotated[float, Field(ge=1.0, le=1000.0)] = 6.0
+    contrast_least: Annotated[float, Field(ge=0.0, le=128.0)] = 6.0
+    validity_least: Fraction = 0.2
+    alternatives: Annotated[int, Field(ge=1, le=100)] = 5
+
+
+class Track(Table):
+    """How the plates of one vehicle are joined and voted; the names and defaults of `anpr.tracking.TrackOptions`."""
+
+    max_gap_seconds: Seconds = 1.0
+    still_gap_seconds: Seconds = 30.0
+    join_seconds: Seconds = 5.0
+    jump_seconds: Seconds = 3.0
+    preview_reads: Annotated[int, Field(ge=1, le=1000)] = 2
+    preview_probability: Fraction = 0.95
+    text_probability: Fraction = 0.2
+    flicker_frames: Annotated[int, Field(ge=1, le=1000)] = 1
+    plausible_probability: Fraction = 0.5
+    max_tracks: Annotated[int, Field(ge=1, le=4096)] = 64
+
+
+class Pictures(Table):
+    """The pictures kept of each sighting."""
+
+    jpeg_quality: Annotated[int, Field(ge=30, le=100)] = 85
+    overview_width_px: Annotated[int, Field(ge=160, le=7680)] = 1280
+    """The whole scene is scaled down to this width."""
+    plate_margin: Fraction = 0.25
+    """Kept around the plate, as a share of its width."""
+
+
+class Preset(Table):
+    """A whole pipeline file; a table that is left out keeps its defaults."""
+
+    device: Device = "cpu"
+    threads: Threads = 1
+    """Threads of each net; the decoder has its own."""
+    decode: Decode = Decode()
+    detector: Detect = Detect()
+    reader: Recognise = Recognise()
+    track: Track = Track()
+    pictures: Pictures = Pictures()
+
+
+class Pipeline(BaseModel):
+    """A loaded pipeline with its identity."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    settings: Preset
+    sha256: str
+    """Of the settings, defaults included: comments and order do not change it."""
+
+    @classmethod
+    def of(cls, settings: Preset, *, name: str) -> Self:
+        """Give `settings` their name and hash."""
+        canonical = json.dumps(settings.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return cls(name=name, settings=settings, sha256=hashlib.sha256(canonical.encode()).hexdigest())
+
+    @property
+    def label(self) -> str:
+        """`name@hash`, as sightings carry it."""
+        return f"{self.name}@{self.sha256[:12]}"

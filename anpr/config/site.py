@@ -1,0 +1,138 @@
+"""A site file: which machine, which cameras, which lists, where to store and where to publish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import Field, model_validator
+
+from anpr.config.fields import (
+    AsTuple,
+    BusEndpoint,
+    CameraUrl,
+    EnvironmentSecret,
+    FilePath,
+    Footage,
+    Identifier,
+    PathValue,
+    PipelineName,
+    SecretFile,
+    Table,
+    UserName,
+    mistake,
+)
+from anpr.records import Severity
+
+Traffic = Literal["approaching", "receding", "both"]
+
+
+class Box(Table):
+    """The machine at the site."""
+
+    id: Identifier
+    workers: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Worker processes, which share the cameras; None means one per core."""
+
+
+class Place(Table):
+    """The site itself."""
+
+    id: Identifier
+    name: str = ""
+
+
+class Camera(Table):
+    """One camera, or a clip or folder of images standing in for one."""
+
+    id: Identifier
+    name: str = ""
+    url: CameraUrl | None = None
+    file: Footage | None = None
+    user: UserName | None = None
+    password: EnvironmentSecret | None = None
+    password_file: SecretFile | None = None
+    direction: Traffic = "both"
+    """How the lanes it watches are driven, seen from the camera."""
+    pipeline: PipelineName = "cpu"
+    enabled: bool = True
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.url is None) == (self.file is None):
+            what = "has neither url nor file" if self.url is None else "has both url and file"
+            raise mistake(f"camera {self.id!r} {what}", "give exactly one")
+        if self.password is not None and self.password_file is not None:
+            raise mistake(f"camera {self.id!r} has both password and password_file", "give at most one")
+        if (self.password or self.password_file) and self.user is None:
+            raise mistake(f"camera {self.id!r} has a password but no user", 'add user = "…"')
+        if self.file is not None and self.user is not None:
+            raise mistake(f"camera {self.id!r} is a file and needs no user", "remove user and password")
+        return self
+
+    def address(self) -> str:
+        """What to open: the path of the footage, or the URL with its credentials. Never log it."""
+        if self.url is None:
+            return str(self.file)
+        if self.user is None:
+            return self.url
+        secret = self.password or self.password_file
+        user = quote(self.user.get_secret_value(), safe="")
+        password = f":{quote(secret.get_secret_value(), safe='')}" if secret else ""
+        parts = urlsplit(self.url)
+        return urlunsplit(parts._replace(netloc=f"{user}{password}@{parts.netloc}"))
+
+
+class Listed(Table):
+    """A watch-list file."""
+
+    name: Identifier
+    file: FilePath
+    purpose: str = ""
+    authority: str = ""
+    """Who answers for it."""
+    severity: Severity = "ALERT"
+    """Of its entries that name none."""
+
+
+class Storage(Table):
+    """Where sightings, hits and pictures are kept."""
+
+    path: PathValue
+
+
+class Bus(Table):
+    """Where events are published."""
+
+    endpoint: BusEndpoint
+    allow_unencrypted: bool = False
+    """Let an endpoint be reached from other machines, over a network that is your own."""
+
+
+class Site(Table):
+    """A whole site file."""
+
+    box: Box
+    site: Place
+    store: Storage
+    bus: Bus
+    cameras: Annotated[tuple[Camera, ...], AsTuple, Field(min_length=1)]
+    lists: Annotated[tuple[Listed, ...], AsTuple] = ()
+
+    def enabled_cameras(self) -> tuple[Camera, ...]:
+        """The cameras that are to run."""
+        return tuple(camera for camera in self.cameras if camera.enabled)
+
+
+def repeated(raw: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """Ids that stand twice in an unvalidated site file: (path, what, cure) of each later one."""
+    for table, key in (("cameras", "id"), ("lists", "name")):
+        seen = set()
+        items = raw.get(table)
+        for index, item in enumerate(items if isinstance(items, list) else ()):
+            value = item.get(key) if isinstance(item, dict) else None
+            if isinstance(value, str) and value in seen:
+                yield (table, index, key), f"{key} {value!r} stands twice in {table}", f"give each its own {key}"
+            elif isinstance(value, str):
+                seen.add(value)

@@ -1,0 +1,178 @@
+"""Examines a machine and a site before, or while, the engine runs there. Changes nothing but an empty store folder."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from anpr.bus.publisher import Publisher
+from anpr.clock import SystemClock
+from anpr.config.loader import load_pipeline
+from anpr.config.site import Bus, Camera, Listed, Site
+from anpr.engine.box import load_lists
+from anpr.engine.pipeline import build_stages, rehearse
+from anpr.errors import AnprError, BusError, StreamAuthError, WatchListError
+from anpr.store import Store
+from anpr.video.decode import DecodeOptions
+from anpr.video.rtsp import probe
+from anpr.video.source import open_source
+
+LEAST_FREE_BYTES = 2 << 30
+"""Some days of evidence pictures."""
+LEAST_FREE_INODES = 100_000
+MOST_CLOCK_ERROR_SECONDS = 1.0
+PROBE_SECONDS = 5.0
+
+_ADJTIMEX_BYTES = 256
+_TIME_ERROR = 5
+_STATUS_OFFSET, _MAXERROR_OFFSET = 40, 24
+_STA_UNSYNC = 0x0040
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    subject: str
+    ok: bool
+    what: str
+    cure: str = ""
+
+
+def examine(site: Site | None) -> Iterator[Finding]:
+    """Look at everything, one finding after the other; `site` None looks at the machine and the bundled models."""
+    yield _runtime()
+    names = sorted({camera.pipeline for camera in site.enabled_cameras()}) if site else ["cpu"]
+    for name in names:
+        yield _pipeline(name)
+    yield from _clock()
+    if site is None:
+        yield from _disk(Path.cwd())
+        return
+    yield from _disk(site.store.path)
+    yield _store(site)
+    yield _bus(site.bus)
+    for listed in site.lists:
+        yield _list(listed)
+    for camera in site.enabled_cameras():
+        yield _camera(camera)
+
+
+def _runtime() -> Finding:
+    import onnxruntime
+
+    providers = ", ".join(onnxruntime.get_available_providers())
+    cores = len(os.sched_getaffinity(0))
+    return Finding("runtime", True, f"onnxruntime {onnxruntime.__version__} with {providers}; {cores} cores")
+
+
+def _pipeline(name: str) -> Finding:
+    subject = f"pipeline {name}"
+    try:
+        stages = build_stages(load_pipeline(name))
+        milliseconds = rehearse(stages) * 1000
+    except AnprError as error:
+        return _from_error(subject, error)
+    return Finding(subject, True, f"{' and '.join(stages.models)} infer, {milliseconds:.1f} ms a picture with a plate")
+
+
+def _clock() -> Iterator[Finding]:
+    """The kernel's own account of its clock (adjtimex(2)); nothing where it cannot be asked."""
+    buffer = ctypes.create_string_buffer(_ADJTIMEX_BYTES)
+    try:
+        state = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
+    except (OSError, AttributeError):
+        return
+    if state < 0:
+        return
+    status = int.from_bytes(buffer.raw[_STATUS_OFFSET : _STATUS_OFFSET + 4], "little")
+    error_seconds = int.from_bytes(buffer.raw[_MAXERROR_OFFSET : _MAXERROR_OFFSET + 8], "little") / 1e6
+    cure = "run a time service: apt install chrony, or timedatectl set-ntp true"
+    if state == _TIME_ERROR or status & _STA_UNSYNC:
+        yield Finding("clock", False, "no time service keeps it: sightings may be dated wrongly", cure)
+    elif error_seconds > MOST_CLOCK_ERROR_SECONDS:
+        yield Finding("clock", False, f"may be wrong by {error_seconds:.1f} s", cure)
+    else:
+        yield Finding("clock", True, f"synchronised, wrong by {error_seconds * 1000:.0f} ms at most")
+
+
+def _disk(path: Path) -> Iterator[Finding]:
+    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    free_bytes = shutil.disk_usage(existing).free
+    yield Finding(
+        "disk space",
+        free_bytes >= LEAST_FREE_BYTES,
+        f"{free_bytes / 2**30:.1f} GiB free at {existing}",
+        "" if free_bytes >= LEAST_FREE_BYTES else f"free {LEAST_FREE_BYTES >> 30} GiB, or put the store elsewhere",
+    )
+    facts = os.statvfs(existing)
+    if facts.f_files:  # some file systems have no fixed number
+        enough = facts.f_favail >= LEAST_FREE_INODES
+        cure = "" if enough else "remove small files, or put the store on another file system"
+        yield Finding("inodes", enough, f"{facts.f_favail} free at {existing}", cure)
+
+
+def _store(site: Site) -> Finding:
+    path = site.store.path
+    try:
+        if not (path / "data.mdb").exists():
+            return _new_store(path)
+        with Store.open(path, clock=SystemClock(), box=site.box.id, read_only=True) as store:
+            return Finding("store", True, f"opens, {store.last_seq} events, at {path}")
+    except AnprError as error:
+        return _from_error("store", error)
+
+
+def _new_store(path: Path) -> Finding:
+    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not existing.is_dir():
+        return Finding("store", False, f"{existing} is not a folder", "give the store a folder of its own")
+    if os.access(existing, os.W_OK | os.X_OK):
+        return Finding("store", True, f"will be made at {path}")
+    return Finding("store", False, f"{existing} may not be written", "change its owner, or run as another user")
+
+
+def _bus(bus: Bus) -> Finding:
+    try:
+        Publisher(
+            bus.endpoint, box="doctor", epoch=0, clock=SystemClock(), allow_unencrypted=bus.allow_unencrypted
+        ).close()
+    except BusError as error:
+        return _from_error("bus", error)
+    return Finding("bus", True, f"{bus.endpoint} can be bound")
+
+
+def _list(listed: Listed) -> Finding:
+    subject = f"list {listed.name}"
+    try:
+        (loaded,) = load_lists((listed,))
+    except WatchListError as error:
+        more = f", and {len(error.problems) - 1} more" if len(error.problems) > 1 else ""
+        return Finding(subject, False, error.problems[0] + more, f"anpr watch check {listed.file}")
+    return Finding(subject, True, f"{len(loaded.entries)} entries, version {loaded.version}")
+
+
+def _camera(camera: Camera) -> Finding:
+    subject = f"camera {camera.id}"
+    options = DecodeOptions(open_timeout_seconds=PROBE_SECONDS, read_timeout_seconds=PROBE_SECONDS)
+    try:
+        if camera.url is not None:
+            facts = probe(camera.address(), camera_id=camera.id, options=options)
+        else:
+            with open_source(camera.address(), camera_id=camera.id, clock=SystemClock(), options=options) as source:
+                next(iter(source), None)
+                facts = source.facts
+    except StreamAuthError as error:
+        return Finding(subject, False, error.problem, "correct user and password in the site file")
+    except AnprError as error:
+        return _from_error(subject, error)
+    return Finding(subject, True, f"{facts.codec} {facts.width}x{facts.height} at {facts.frame_rate:g} frames/s")
+
+
+def _from_error(subject: str, error: AnprError) -> Finding:
+    what = f"{error.place}: {error.problem}" if error.place else error.problem
+    return Finding(subject, False, what, error.cure)

@@ -1,0 +1,158 @@
+"""The one writer of a box: evidence on disk, then the record with its hits, then the world.
+
+A sighting waits at most a blink for others to share its commit. What the store refuses is kept and tried again; while
+too much waits, nothing more is taken, the workers wait on their pipes, and live cameras drop pictures.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from anpr.bus.publisher import Publisher
+from anpr.clock import Clock
+from anpr.engine.messages import Passage
+from anpr.errors import BusError, StoreError
+from anpr.metrics import Counters
+from anpr.records import Event, Hit, Sighting
+from anpr.store import GroupCommit, Store
+from anpr.watch.hits import find_matches, raise_hit, withdraw_hit
+from anpr.watch.matcher import Matcher
+
+MOST_WAITING = 256
+"""Passages with their pictures, some 30 MB at most."""
+RETRY_SECONDS = 1.0
+"""After the store failed."""
+HEARTBEAT_CHECK_SECONDS = 0.2
+KEPT_LATENCIES = 100_000
+
+
+class Hub:
+    """Stores, matches and publishes. Use from one thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        matcher: Matcher,
+        publisher: Publisher | None,
+        *,
+        clock: Clock,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        """`publisher` None: nobody is told. `on_event` is called with each event once it is committed and published."""
+        self.counters = Counters()
+        self.latency_seconds: deque[float] = deque(maxlen=KEPT_LATENCIES)
+        """From the arrival of a frame to the publication of the sighting it brought about, the newest of them."""
+        self._store = store
+        self._matcher = matcher
+        self._publisher = publisher
+        self._clock = clock
+        self._on_event = on_event
+        self._group = GroupCommit(store, clock=clock)
+        self._waiting: deque[Passage] = deque()
+        self._uncommitted: set[str] = set()
+        """Ids of sightings in the group."""
+        self._arrivals: dict[tuple[str, int], float] = {}
+        self._retry_at_seconds = 0.0
+        self._log = structlog.get_logger()
+
+    @property
+    def full(self) -> bool:
+        """True while nothing more can be taken."""
+        return len(self._waiting) >= MOST_WAITING
+
+    def totals(self) -> Counters:
+        """What the hub, its store and its publisher have counted."""
+        total = Counters()
+        for counters in (self.counters, self._store.counters, self._publisher and self._publisher.counters):
+            total.merge(counters.counts if counters else {})
+        return total
+
+    def take(self, passage: Passage) -> None:
+        """Have a sighting stored, matched and published by the next `tick`s."""
+        self._waiting.append(passage)
+        self.counters.add("passages_taken", reason=passage.sighting.state)
+
+    def tick(self) -> float:
+        """Do what is due; returns how many seconds it may wait until the next time. Never raises for a failing disk."""
+        self._beat()
+        now = self._clock.monotonic_seconds()
+        if now < self._retry_at_seconds:
+            return min(self._retry_at_seconds - now, HEARTBEAT_CHECK_SECONDS)
+        try:
+            self._work()
+        except StoreError as error:
+            self.counters.add("store_failures")
+            self._retry_at_seconds = now + RETRY_SECONDS
+            waiting = len(self._waiting) + self._group.pending
+            self._log.error("store_failed", problem=str(error), waiting=waiting, retry_in_seconds=RETRY_SECONDS)
+        due_in_seconds = self._group.due_in_seconds
+        return HEARTBEAT_CHECK_SECONDS if due_in_seconds is None else min(due_in_seconds, HEARTBEAT_CHECK_SECONDS)
+
+    def finish(self) -> None:
+        """Store and publish all that waits, now. Raises StoreError if the store does not take it."""
+        self._work()
+        self._publish(self._group.flush())
+        self._beat()
+
+    def _work(self) -> None:
+        while self._waiting:
+            self._add(self._waiting[0])
+            self._waiting.popleft()
+            self._publish(self._group.flush_if_due())
+        self._publish(self._group.flush_if_due())
+
+    def _add(self, passage: Passage) -> None:
+        """Put one passage into the group: its pictures first, so that no record points at a missing one."""
+        pictures = tuple(self._store.evidence.put(picture.kind, picture.jpeg) for picture in passage.pictures)
+        sighting = msgspec.structs.replace(passage.sighting, evidence=pictures)
+        if sighting.id in self._uncommitted:
+            self._publish(self._group.flush())
+        self._group.add(sighting, self._hits(sighting))
+        self._uncommitted.add(sighting.id)
+        self._arrivals[sighting.id, sighting.revision] = passage.arrival_seconds
+
+    def _hits(self, sighting: Sighting) -> tuple[Hit, ...]:
+        """What the lists say of this revision, and the withdrawals of what they said of an earlier one."""
+        matches = () if sighting.state == "withdrawn" else find_matches(self._matcher, sighting)
+        hits = {hit.id: hit for hit in (raise_hit(sighting, match) for match in matches)}
+        withdrawn = [
+            withdraw_hit(hit, revision=sighting.revision)
+            for hit in (self._store.hits_of(sighting.id) if sighting.revision > 0 else ())
+            if hit.id not in hits and hit.state != "withdrawn" and hit.revision < sighting.revision
+        ]
+        return (*hits.values(), *withdrawn)
+
+    def _publish(self, events: tuple[Event, ...]) -> None:
+        if not events:
+            return
+        self._uncommitted.clear()
+        for event in events:
+            self.counters.add("events_committed", reason=type(event.record).__name__.lower())
+            try:
+                if self._publisher is not None:
+                    self._publisher.publish(event)
+            except BusError as error:
+                self.counters.add("events_unpublished")
+                self._log.error("publish_failed", seq=event.seq, problem=str(error))
+            if isinstance(event.record, Sighting):
+                self._measure(event.record)
+            if self._on_event is not None:
+                self._on_event(event)
+        self._arrivals.clear()
+
+    def _measure(self, sighting: Sighting) -> None:
+        arrival_seconds = self._arrivals.get((sighting.id, sighting.revision))
+        if arrival_seconds is not None:
+            self.latency_seconds.append(self._clock.monotonic_seconds() - arrival_seconds)
+
+    def _beat(self) -> None:
+        try:
+            if self._publisher is not None:
+                self._publisher.heartbeat_if_due()
+        except BusError as error:
+            self.counters.add("heartbeats_failed")
+            self._log.error("heartbeat_failed", problem=str(error))

@@ -1,0 +1,88 @@
+"""Hands the newest picture of a live camera from the thread that decodes to the loop that infers.
+
+A camera does not wait. If the loop is slower than the camera, the picture that was not fetched is replaced by the next
+one and counted: the drops are spread evenly, and what is processed is never old.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+
+from anpr.records import Frame
+
+STOP_CHECK_SECONDS = 0.1
+"""How soon a loop that waits for a picture sees that it shall stop."""
+
+
+class Mailbox:
+    """One slot for one picture. `put` never waits; `take` waits for the next picture."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._frame: Frame | None = None
+        self._closed = False
+        self._error: BaseException | None = None
+
+    def put(self, frame: Frame) -> Frame | None:
+        """Leave `frame` for the loop; returns the picture that nobody will fetch: the one before, or this if closed."""
+        with self._changed:
+            if self._closed:
+                return frame
+            unfetched, self._frame = self._frame, frame
+            self._changed.notify()
+            return unfetched
+
+    def take(self, stop: threading.Event) -> Frame | None:
+        """The newest picture; None once closed and empty, or once `stop` is set. Raises what `close` was given."""
+        with self._changed:
+            while self._frame is None and not self._closed and not stop.is_set():
+                self._changed.wait(STOP_CHECK_SECONDS)
+            if stop.is_set():
+                return None
+            frame, self._frame = self._frame, None
+            if frame is None and self._error is not None:
+                raise self._error
+            return frame
+
+    def close(self, error: BaseException | None = None) -> Frame | None:
+        """No more pictures; the one that waits can still be taken. Returns it."""
+        with self._changed:
+            self._closed = True
+            self._error = self._error or error
+            self._changed.notify()
+            return self._frame
+
+
+def newest(
+    frames: Generator[Frame, None, None], *, stop: threading.Event, on_drop: Callable[[str], None]
+) -> Iterator[Frame]:
+    """Run `frames` in a thread of its own and yield always the newest picture, until it ends or `stop` is set.
+
+    What `frames` raises is raised here. `on_drop` is told why each unfetched picture was dropped. The thread ends with
+    `frames`, or at the first picture after this generator has ended.
+    """
+    mailbox = Mailbox()
+
+    def decode() -> None:
+        try:
+            with closing(frames):
+                for frame in frames:
+                    if (unfetched := mailbox.put(frame)) is not None:
+                        on_drop("stopped" if unfetched is frame else "overload")
+                        if unfetched is frame:
+                            return
+        except BaseException as error:  # noqa: BLE001  # raised again in the loop
+            mailbox.close(error)
+        else:
+            mailbox.close()
+
+    thread = threading.Thread(target=decode, name="decode", daemon=True)
+    thread.start()
+    try:
+        while (frame := mailbox.take(stop)) is not None:
+            yield frame
+    finally:
+        if mailbox.close() is not None:
+            on_drop("stopped")

@@ -1,0 +1,106 @@
+"""Builds what one camera's loop runs, from a pipeline file: once, when its worker starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+
+from anpr.config.fields import Table
+from anpr.config.pipeline import Pictures, Pipeline
+from anpr.engine.pictures import pictures_of
+from anpr.nets.detector import Detector, DetectorOptions
+from anpr.nets.model import ModelFolder
+from anpr.nets.reader import Reader, ReaderOptions
+from anpr.records import Frame, Plate, Read
+from anpr.tracking.options import TrackOptions
+from anpr.tracking.sighting import Origin
+from anpr.tracking.tracker import Tracker
+from anpr.video.decode import DecodeOptions
+
+
+class FindsPlates(Protocol):
+    """What the loop asks of a detector."""
+
+    def detect(self, frame: Frame) -> list[Plate]:
+        """The plates of a frame."""
+        ...
+
+
+class ReadsPlates(Protocol):
+    """What the loop asks of a reader."""
+
+    def read(self, frame: Frame, plates: Sequence[Plate]) -> list[Read]:
+        """One read per plate, in the same order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The stages of one camera's loop, ready to run. Use from one thread at a time."""
+
+    detector: FindsPlates
+    reader: ReadsPlates
+    decode: DecodeOptions
+    track: TrackOptions
+    pictures: Pictures
+    pipeline: str
+    """Name and hash of the pipeline file, as sightings carry it."""
+    models: tuple[str, ...]
+
+
+def build_stages(pipeline: Pipeline) -> Stages:
+    """Load the models that `pipeline` names. Raises ModelError or DeviceError."""
+    settings = pipeline.settings
+    detector = ModelFolder.load(settings.detector.model, "detector")
+    reader = ModelFolder.load(settings.reader.model, "reader")
+    return Stages(
+        detector=Detector.open(
+            detector, DetectorOptions(**_values(settings.detector, but="model")), threads=settings.threads
+        ),
+        reader=Reader.open(reader, ReaderOptions(**_values(settings.reader, but="model")), threads=settings.threads),
+        decode=DecodeOptions(**_values(settings.decode)),
+        track=TrackOptions(**_values(settings.track)),
+        pictures=settings.pictures,
+        pipeline=pipeline.label,
+        models=(detector.label, reader.label),
+    )
+
+
+def rehearse(stages: Stages) -> float:
+    """Run every stage on a drawn picture, so that what is compiled or loaded at first use is ready.
+
+    Returns the seconds of detecting and reading one picture with one plate, everything warm.
+    """
+    luma = np.full((720, 1280), 90, np.uint8)
+    luma[300:400, 400:800] = 220
+    luma[320:380, 430:770:40] = 20
+    grey = np.full((360, 640), 128, np.uint8)
+    plate = Plate(
+        quad=np.array([[400, 300], [800, 300], [800, 400], [400, 400]], np.float32), score=1.0, lines=1, colour="white"
+    )
+    tracker = Tracker(Origin(site_id="", camera_id="", run_seconds=0.0), options=stages.track)
+    seconds = 0.0
+    for index in range(4):
+        frame = Frame("", index, index / 25, index / 25, luma, grey, grey)
+        started = perf_counter()
+        stages.detector.detect(frame)
+        reads = stages.reader.read(frame, [plate])
+        seconds = perf_counter() - started
+        tracker.update(
+            pts_seconds=frame.pts_seconds,
+            wall_seconds=frame.wall_seconds,
+            plates=[plate],
+            reads=[replace(read, unreadable="") for read in reads],
+            frame_index=index,
+        )
+        pictures_of(frame, tuple((float(x), float(y)) for x, y in plate.quad), stages.pictures)
+    tracker.flush()
+    return seconds
+
+
+def _values(table: Table, *, but: str = "") -> dict[str, Any]:
+    return {name: getattr(table, name) for name in type(table).model_fields if name != but}

@@ -1,0 +1,269 @@
+"""Keeps the workers of a box alive and carries what they send to the hub; one loop, no threads.
+
+The hub runs in this process too: if it dies, the kernel takes the workers with it, and the service manager starts all
+anew. A worker that dies or hangs is started again after a pause that doubles up to a minute and is forgotten after some
+minutes of health; the cameras of the other workers do not notice.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import connection as pipes
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from anpr.clock import Clock
+from anpr.engine.messages import CameraReport, Ended, Passage, decode
+from anpr.engine.process import STOP, Assignment, work
+from anpr.metrics import Counters
+
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+HEALTHY_SECONDS = 300.0
+"""A worker that ran for so long did not die of its start: the pause begins anew."""
+HANG_SECONDS = 60.0
+"""A running camera without a finished picture, or a worker without a word, for so long: kill it."""
+DRAIN_SECONDS = 20.0
+"""How long stopping workers may take to settle what is in view."""
+LOOP_SECONDS = 0.2
+LOG_SECONDS = 60.0
+"""How often the log says how the cameras fare."""
+_GRACE_SECONDS = 1.0
+"""A process whose pipe has ended may take so long to exit."""
+_BUSY_STATES = frozenset({"running", "streaming"})
+"""States in which pictures should come all the time."""
+_BATCH = 64
+"""Messages taken from one worker before the others have their turn."""
+
+
+class Hub(Protocol):
+    """What the supervisor asks of the hub."""
+
+    @property
+    def full(self) -> bool:
+        """True while nothing more can be taken: the workers then wait, and live cameras drop pictures."""
+        ...
+
+    def take(self, passage: Passage) -> None:
+        """Have a sighting stored, matched and published soon."""
+        ...
+
+    def tick(self) -> float:
+        """Do what is due; returns how many seconds it may wait until the next time."""
+        ...
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A worker's place: its cameras stay, its process comes and goes."""
+
+    name: str
+    assignment: Assignment
+    process: SpawnProcess | None = None
+    connection: Connection | None = None
+    started_seconds: float = 0.0
+    heard_seconds: float = 0.0
+    pause_seconds: float = FIRST_PAUSE_SECONDS
+    restart_at_seconds: float | None = None
+    ended: bool = False
+    """It said that its cameras have ended."""
+    reports: dict[str, CameraReport] = field(default_factory=dict)
+    counters: Counters = field(default_factory=Counters)
+    """Of processes that are gone."""
+
+
+class Supervisor:
+    """Runs the workers of `assignments` until told to stop, or until all their cameras have ended."""
+
+    def __init__(
+        self,
+        assignments: Sequence[Assignment],
+        hub: Hub,
+        *,
+        clock: Clock,
+        hang_seconds: float = HANG_SECONDS,
+        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
+        work: Callable[[Connection, Assignment], None] = work,
+    ) -> None:
+        self.restarts = 0
+        self.failed_cameras: set[str] = set()
+        """Cameras that ended because their footage cannot be read."""
+        self._hub = hub
+        self._clock = clock
+        self._hang_seconds = hang_seconds
+        self._first_pause_seconds = first_pause_seconds
+        self._work = work
+        self._log = structlog.get_logger()
+        self._log_at_seconds = clock.monotonic_seconds() + LOG_SECONDS
+        self._spawn = multiprocessing.get_context("spawn")
+        self._slots = [
+            _Slot(name=f"worker-{number}", assignment=assignment, pause_seconds=first_pause_seconds)
+            for number, assignment in enumerate(assignments)
+        ]
+
+    @property
+    def counters(self) -> Counters:
+        """The sums of all cameras, of dead workers too."""
+        total = Counters()
+        for slot in self._slots:
+            total.merge(slot.counters.counts)
+            for report in slot.reports.values():
+                total.merge({(name, reason): count for name, reason, count in report.counts})
+        return total
+
+    @property
+    def reports(self) -> dict[str, CameraReport]:
+        """The newest report of each camera."""
+        return {camera: report for slot in self._slots for camera, report in slot.reports.items()}
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the workers that run."""
+        return tuple(slot.process.pid for slot in self._slots if slot.process is not None and slot.process.pid)
+
+    def run(self, stop: threading.Event) -> None:
+        """Supervise until `stop` is set or all cameras have ended; then drain the workers and return.
+
+        No worker is left when this returns or raises.
+        """
+        try:
+            for slot in self._slots:
+                self._start(slot)
+            while not stop.is_set() and not all(slot.ended and slot.process is None for slot in self._slots):
+                self._turn()
+            self._drain()
+        finally:
+            for slot in self._slots:
+                self._kill(slot)
+
+    def _turn(self) -> None:
+        """One round: messages, the hub's work, the workers' health."""
+        wait_seconds = min(LOOP_SECONDS, self._hub.tick())
+        live = {slot.connection: slot for slot in self._slots if slot.connection is not None}
+        if self._hub.full or not live:
+            self._clock.wait(threading.Event(), min(wait_seconds, 0.05))
+        else:
+            for ready in pipes.wait(list(live), wait_seconds):
+                assert isinstance(ready, Connection)
+                self._receive(live[ready], ready)
+        now = self._clock.monotonic_seconds()
+        for slot in self._slots:
+            self._care(slot, now)
+        if now >= self._log_at_seconds:
+            self._log_at_seconds = now + LOG_SECONDS
+            for report in self.reports.values():
+                self._log.info("camera_report", **report.to_log())
+
+    def _receive(self, slot: _Slot, connection: Connection) -> None:
+        for _ in range(_BATCH):
+            if self._hub.full or not connection.poll():
+                return
+            try:
+                message = decode(connection.recv_bytes())
+            except (EOFError, OSError, msgspec.MsgspecError) as error:
+                self._bury(slot, error)
+                return
+            slot.heard_seconds = self._clock.monotonic_seconds()
+            match message:
+                case Passage():
+                    self._hub.take(message)
+                case CameraReport():
+                    slot.reports[message.camera_id] = message
+                case Ended():
+                    slot.ended = True
+
+    def _start(self, slot: _Slot) -> None:
+        ours, theirs = self._spawn.Pipe()
+        process = self._spawn.Process(
+            target=self._work, args=(theirs, slot.assignment), name=f"anpr {slot.name}", daemon=False
+        )
+        process.start()
+        theirs.close()
+        now = self._clock.monotonic_seconds()
+        slot.process, slot.connection = process, ours
+        slot.started_seconds = slot.heard_seconds = now
+        slot.restart_at_seconds = None
+        slot.ended = False
+        self._log.info("worker_started", worker=slot.name, pid=process.pid, cameras=self._cameras(slot))
+
+    def _bury(self, slot: _Slot, error: Exception) -> None:
+        """The pipe has ended: the process is dead, or as good as dead. Everything it sent has been read."""
+        process = slot.process
+        self._kill(slot, grace_seconds=_GRACE_SECONDS)
+        exit_code = process.exitcode if process is not None else None
+        for report in slot.reports.values():
+            slot.counters.merge({(name, reason): count for name, reason, count in report.counts})
+            if report.state == "failed":
+                self.failed_cameras.add(report.camera_id)
+        slot.reports.clear()
+        if slot.ended and exit_code == 0:
+            self._log.info("worker_ended", worker=slot.name)
+            return
+        slot.ended = False
+        now = self._clock.monotonic_seconds()
+        if now - slot.started_seconds >= HEALTHY_SECONDS:
+            slot.pause_seconds = self._first_pause_seconds
+        slot.restart_at_seconds = now + slot.pause_seconds
+        self._log.error(
+            "worker_died",
+            worker=slot.name,
+            exit_code=exit_code,
+            cameras=self._cameras(slot),
+            reason=type(error).__name__,
+            restart_in_seconds=slot.pause_seconds,
+        )
+        slot.pause_seconds = min(slot.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+
+    def _care(self, slot: _Slot, now: float) -> None:
+        """Start a worker whose pause is over; kill one that hangs (its pipe then ends, and `_bury` does the rest)."""
+        if slot.process is None:
+            if slot.restart_at_seconds is not None and now >= slot.restart_at_seconds:
+                self.restarts += 1
+                self._start(slot)
+            return
+        silent = now - slot.heard_seconds
+        stuck = max((r.idle_seconds for r in slot.reports.values() if r.state in _BUSY_STATES), default=0.0)
+        if not self._hub.full and max(silent, stuck) > self._hang_seconds:
+            self._log.error("worker_hangs", worker=slot.name, silent_seconds=silent, stuck_seconds=stuck)
+            slot.heard_seconds = now
+            slot.process.kill()
+
+    def _drain(self) -> None:
+        """Tell the workers to stop, and take everything they still have to say."""
+        for slot in self._slots:
+            slot.restart_at_seconds = None
+            if slot.connection is not None:
+                try:
+                    slot.connection.send_bytes(STOP)
+                except OSError:
+                    continue  # it died just now; its pipe is read to its end below
+        deadline = self._clock.monotonic_seconds() + DRAIN_SECONDS
+        while self.pids and self._clock.monotonic_seconds() < deadline:
+            self._turn()
+            for slot in self._slots:
+                slot.restart_at_seconds = None
+        for slot in self._slots:
+            if slot.process is not None:
+                self._log.error("worker_did_not_stop", worker=slot.name, waited_seconds=DRAIN_SECONDS)
+
+    def _kill(self, slot: _Slot, *, grace_seconds: float = 0.0) -> None:
+        """Make sure that the process is gone, and reap it; it may take `grace_seconds` to exit by itself."""
+        if slot.connection is not None:
+            slot.connection.close()
+            slot.connection = None
+        if slot.process is not None:
+            slot.process.join(grace_seconds)
+            if slot.process.exitcode is None:
+                slot.process.kill()
+                slot.process.join()
+            slot.process = None
+
+    def _cameras(self, slot: _Slot) -> list[str]:
+        return [camera.id for camera, _ in slot.assignment.cameras]

@@ -1,0 +1,132 @@
+"""`anpr run` as a process of its own: it starts, watches, stops in order, and leaves no process behind."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anpr import assets
+from anpr.cli.run import assign
+from anpr.clock import SystemClock
+from anpr.config import load_site
+from anpr.store import Query, Store
+
+DEMO = assets.folder("configs") / "demo" / "expressway.mp4"
+SITE = """\
+[box]
+id = "box-1"
+[site]
+id = "km29"
+[store]
+path = "data"
+[bus]
+endpoint = "ipc://{folder}/bus"
+[[cameras]]
+id = "north"
+file = "{clip}"
+"""
+
+
+class Daemon:
+    """`anpr run`, and its log as it comes."""
+
+    def __init__(self, site: Path) -> None:
+        self.log_path = site.parent / "log"
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen([sys.executable, "-m", "anpr", "run", str(site)], stderr=log)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log's complete lines of that event."""
+        lines = self.log_path.read_text().split("\n")[:-1]
+        return [event for line in lines if (event := json.loads(line))["event"] == name]
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, self.log_path.read_text()
+            assert time.monotonic() < deadline, self.log_path.read_text()
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    path = tmp_path / "site.toml"
+    path.write_text(SITE.format(folder=tmp_path, clip=DEMO))
+    return path
+
+
+@pytest.fixture
+def daemon(site: Path) -> Iterator[Daemon]:
+    started = Daemon(site)
+    yield started
+    if started.process.poll() is None:
+        started.process.kill()
+    started.process.wait()
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
+    except FileNotFoundError:
+        return True
+
+
+def test_sigterm_settles_stores_and_exits_0(daemon: Daemon, site: Path) -> None:
+    store_path = site.parent / "data"
+
+    def something_stored() -> bool:
+        if not (store_path / "data.mdb").exists():
+            return False
+        with Store.open(store_path, clock=SystemClock(), read_only=True) as store:
+            return bool(store.search(Query()).sightings)
+
+    daemon.wait_for(lambda: bool(daemon.events("camera_state")))
+    daemon.wait_for(something_stored)
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(30) == 0
+    (stopped,) = daemon.events("stopped")
+    dropped = sum(count for name, count in stopped.items() if name.startswith("frames_dropped"))
+    assert stopped["frames_decoded"] == stopped["frames_inferred"] + dropped
+    with Store.open(store_path, clock=SystemClock(), read_only=True) as store:
+        sightings = store.search(Query()).sightings
+        assert {sighting.state for sighting in sightings} == {"final"}
+        assert {sighting.camera_id for sighting in sightings} == {"north"}
+        for sighting in sightings:
+            for evidence in sighting.evidence:
+                store.evidence.get(evidence.sha256)
+
+
+def test_no_worker_outlives_a_killed_hub(daemon: Daemon) -> None:
+    daemon.wait_for(lambda: bool(daemon.events("worker_started")))
+    (started,) = daemon.events("worker_started")
+    daemon.process.kill()
+    daemon.process.wait()
+    deadline = time.monotonic() + 5
+    while not gone(started["pid"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_second_daemon_on_the_same_store_is_refused(daemon: Daemon, site: Path) -> None:
+    daemon.wait_for(lambda: bool(daemon.events("worker_started")))
+    other = subprocess.run(
+        [sys.executable, "-m", "anpr", "run", str(site)], capture_output=True, text=True, check=False
+    )
+    assert other.returncode == 74
+    assert "Traceback" not in other.stderr
+
+
+@pytest.mark.parametrize(("workers", "expected"), [("", [2, 1]), ("workers = 1", [3]), ("workers = 9", [1, 1, 1])])
+def test_cameras_are_spread_over_the_workers(site: Path, workers: str, expected: list[int]) -> None:
+    text = site.read_text().replace("[site]", f"{workers}\n[site]")
+    camera = f'[[cameras]]\nid = "{{}}"\nfile = "{DEMO}"\n'
+    site.write_text(text + camera.format("b") + camera.format("c") + camera.format("off") + "enabled = false\n")
+    assignments = assign(load_site(site), cores=2, log_level="info", log_as_json=True)
+    assert [len(assignment.cameras) for assignment in assignments] == expected
+    assert assignments[0].cameras[0][1].name == "cpu"

@@ -1,0 +1,183 @@
+"""Evidence, record, hits, publication: in this order, and nothing lost when the disk refuses."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from engine_fakes import fake_stages, frames
+
+from anpr.bus import Publisher, Subscriber
+from anpr.clock import ManualClock, SystemClock
+from anpr.config.site import Listed
+from anpr.engine import hub as hub_module
+from anpr.engine.box import load_lists, open_hub
+from anpr.engine.hub import Hub
+from anpr.engine.messages import Passage
+from anpr.engine.worker import Worker
+from anpr.errors import StoreError, WatchListError
+from anpr.records import Event, Hit, Sighting
+from anpr.store import Store
+from anpr.tracking.sighting import Origin
+from anpr.watch.lists import WatchList, read_csv
+from anpr.watch.matcher import Matcher
+
+
+def passages(count: int = 40) -> list[Passage]:
+    """One vehicle: a preview and a final."""
+    found: list[Passage] = []
+    origin = Origin(site_id="site", camera_id="cam", run_seconds=0.0)
+    Worker(fake_stages(), origin, emit=found.append).run(frames(count))
+    return found
+
+
+def matcher(*plates: str) -> Matcher:
+    entries, problems = read_csv("\n".join(("plate,reason", *(f"{plate},stolen" for plate in plates))).encode())
+    assert not problems
+    return Matcher((WatchList(name="stolen", version="1", entries=entries),))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "store", clock=ManualClock(), box="box") as opened:
+        yield opened
+
+
+def test_a_passage_becomes_a_sighting_with_pictures_a_hit_and_events(store: Store) -> None:
+    events: list[Event] = []
+    hub = Hub(store, matcher("30A-123.45"), None, clock=ManualClock(), on_event=events.append)
+    for passage in passages():
+        hub.take(passage)
+    hub.finish()
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    (final,) = [e.record for e in events if isinstance(e.record, Sighting) and e.record.state == "final"]
+    hits = [event.record for event in events if isinstance(event.record, Hit)]
+    assert {hit.listed for hit in hits} == {"30A12345"}
+    assert hits[-1].state == "final"
+    assert hits[-1].evidence == final.evidence
+    assert {evidence.kind for evidence in final.evidence} == {"plate", "overview"}
+    for evidence in final.evidence:
+        assert store.evidence.get(evidence.sha256).startswith(b"\xff\xd8")
+    assert store.sighting(final.id) == final
+    assert tuple(store.hits_of(final.id)) == (hits[-1],)
+
+
+def test_a_hit_is_withdrawn_when_the_next_revision_no_longer_matches(store: Store) -> None:
+    preview, final = passages()
+    other = msgspec.structs.replace(
+        final.sighting, text="51F67890", raw="51F67890", alternatives=(("51F67890", 1.0),), lattice=()
+    )
+    hub = Hub(store, matcher("30A-123.45"), None, clock=ManualClock())
+    hub.take(preview)
+    hub.take(msgspec.structs.replace(final, sighting=other))
+    hub.finish()
+    (hit,) = store.hits_of(preview.sighting.id)
+    assert hit.state == "withdrawn"
+    assert hit.revision == other.revision
+
+
+def test_a_withdrawn_sighting_withdraws_its_hits(store: Store) -> None:
+    preview, _ = passages()
+    gone = msgspec.structs.replace(preview.sighting, state="withdrawn", revision=1)
+    hub = Hub(store, matcher("30A-123.45"), None, clock=ManualClock())
+    for passage in (preview, msgspec.structs.replace(preview, sighting=gone)):
+        hub.take(passage)
+    hub.finish()
+    assert [hit.state for hit in store.hits_of(gone.id)] == ["withdrawn"]
+
+
+def test_a_sighting_waits_at_most_a_blink_for_its_commit(store: Store) -> None:
+    clock = ManualClock()
+    hub = Hub(store, matcher(), None, clock=clock)
+    hub.take(passages()[0])
+    wait_seconds = hub.tick()
+    assert store.last_seq == 0
+    assert 0 < wait_seconds <= 0.020
+    clock.advance(wait_seconds)
+    hub.tick()
+    assert store.last_seq == 1
+
+
+def test_latency_is_measured_from_the_frames_arrival(store: Store) -> None:
+    clock = ManualClock(monotonic=100.0)
+    hub = Hub(store, matcher(), None, clock=clock)
+    hub.take(msgspec.structs.replace(passages()[0], arrival_seconds=99.5))
+    clock.advance(0.25)
+    hub.finish()
+    assert list(hub.latency_seconds) == [0.75]
+
+
+def test_nothing_is_lost_while_the_disk_refuses(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 20
+    monkeypatch.setattr(hub_module, "MOST_WAITING", most)
+    clock = ManualClock()
+    hub = Hub(store, matcher("30A-123.45"), None, clock=clock)
+    broken = True
+    real_put, real_append = store.evidence.put, store.append
+
+    def put(*arguments: Any) -> Any:
+        if broken:
+            raise StoreError("the disk is full")
+        return real_put(*arguments)
+
+    def append(*arguments: Any) -> Any:
+        if broken:
+            raise StoreError("the disk is full")
+        return real_append(*arguments)
+
+    monkeypatch.setattr(type(store.evidence), "put", lambda _self, *arguments: put(*arguments))
+    monkeypatch.setattr(store, "append", append)
+    preview, final = passages()
+    for number in range(most):
+        sighting = msgspec.structs.replace(final.sighting, id=f"{number:032}")
+        hub.take(msgspec.structs.replace(preview, sighting=sighting))
+        hub.tick()
+        clock.advance(0.1)
+    assert hub.full
+    assert store.last_seq == 0
+    assert 2 <= hub.counters.total("store_failures") <= most * 0.1 + 1
+    broken = False
+    clock.advance(2.0)
+    hub.tick()
+    hub.finish()
+    assert not hub.full
+    assert store.last_seq == 2 * most
+    assert hub.totals().counts["events_committed", "hit"] == most
+
+
+def test_a_subscriber_hears_what_was_committed_and_the_heartbeat(tmp_path: Path) -> None:
+    clock = SystemClock()
+    with Store.open(tmp_path / "store", clock=clock, box="box") as store:
+        with Publisher("tcp://127.0.0.1:*", box="box", epoch=store.epoch, clock=clock) as publisher:
+            hub = Hub(store, matcher("30A-123.45"), publisher, clock=clock)
+            with Subscriber(publisher.endpoint, clock=clock, topics=("",)) as subscriber:
+                while subscriber.receive(0.1) is None:  # until the subscription has arrived
+                    hub.tick()
+                for passage in passages():
+                    hub.take(passage)
+                hub.finish()
+                heard = [subscriber.receive(2.0) for _ in range(4)]
+    records = [item.record for item in heard if isinstance(item, Event)]
+    assert [type(record) for record in records[:2]] == [Sighting, Hit]
+    assert {record.state for record in records} == {"preview", "final"}
+
+
+def test_open_hub_stores_what_it_still_holds_when_the_block_fails(tmp_path: Path) -> None:
+    opened = open_hub(box="box", store=tmp_path / "store", endpoint="tcp://127.0.0.1:*", lists=(), clock=SystemClock())
+    hub = opened.__enter__()
+    hub.take(passages()[0])
+    opened.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    with Store.open(tmp_path / "store", clock=SystemClock(), read_only=True) as store:
+        assert store.last_seq == 1
+
+
+def test_all_problems_of_all_lists_are_told_at_once(tmp_path: Path) -> None:
+    listed = []
+    for name in ("a", "b"):
+        path = tmp_path / f"{name}.csv"
+        path.write_text("plate\nnonsense!\n")
+        listed.append(Listed.model_validate({"name": name, "file": str(path)}))
+    with pytest.raises(WatchListError) as caught:
+        load_lists(listed)
+    assert len(caught.value.problems) == 2

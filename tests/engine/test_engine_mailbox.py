@@ -1,0 +1,90 @@
+"""The newest picture wins; every other one is counted."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Generator
+from itertools import pairwise
+
+import pytest
+from engine_fakes import frames
+
+from anpr.clock import ManualClock
+from anpr.engine.mailbox import newest
+from anpr.engine.playback import paced
+from anpr.records import Frame
+
+
+def decode_threads() -> int:
+    return sum(thread.name == "decode" for thread in threading.enumerate())
+
+
+def source(count: int, *, pause_seconds: float, error: Exception | None = None) -> Generator[Frame, None, None]:
+    for frame in frames(count):
+        time.sleep(pause_seconds)
+        yield frame
+    if error is not None:
+        raise error
+
+
+def test_a_slow_loop_gets_new_pictures_and_counts_the_others() -> None:
+    drops: Counter[str] = Counter()
+    seen = []
+    for frame in newest(
+        source(60, pause_seconds=0.004), stop=threading.Event(), on_drop=lambda why: drops.update([why])
+    ):
+        time.sleep(0.012)
+        seen.append(frame.index)
+    assert seen == sorted(set(seen))
+    assert seen[-1] == 59
+    assert drops["overload"] > 20
+    assert len(seen) + drops.total() == 60
+    assert (
+        max(later - earlier for earlier, later in pairwise(seen)) < 15
+    )  # spread evenly, not in one piece; generous for a busy machine
+
+
+def test_the_sources_error_arrives_in_the_loop() -> None:
+    with pytest.raises(OSError, match="camera"):
+        list(
+            newest(
+                source(3, pause_seconds=0, error=OSError("camera")), stop=threading.Event(), on_drop=lambda why: None
+            )
+        )
+
+
+def test_stop_ends_a_loop_that_waits_for_a_picture() -> None:
+    stop = threading.Event()
+    threading.Timer(0.05, stop.set).start()
+    started = time.monotonic()
+    assert list(newest(source(2, pause_seconds=1.0), stop=stop, on_drop=lambda why: None)) == []
+    assert time.monotonic() - started < 0.9
+
+
+def test_a_loop_that_raises_leaves_no_thread_and_loses_no_count() -> None:
+    drops: Counter[str] = Counter()
+    pictures = newest(source(50, pause_seconds=0.002), stop=threading.Event(), on_drop=lambda why: drops.update([why]))
+    next(iter(pictures))
+    time.sleep(0.02)
+    pictures.close()  # type: ignore[attr-defined]  # a generator
+    deadline = time.monotonic() + 2
+    while decode_threads() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert decode_threads() == 0
+    assert drops["stopped"] >= 1
+
+
+def test_paced_frames_come_at_the_pace_of_the_recording() -> None:
+    clock = ManualClock()
+    arrivals = [frame.arrival_seconds for frame in paced(frames(50), clock=clock, stop=threading.Event())]
+    assert arrivals == pytest.approx([index / 25 for index in range(50)])
+
+
+def test_pacing_ends_when_told_to_stop() -> None:
+    stop = threading.Event()
+    given = []
+    for frame in paced(frames(50), clock=ManualClock(), stop=stop):
+        given.append(frame.index)
+        if frame.index == 3:
+            stop.set()
+    assert given == [0, 1, 2, 3]

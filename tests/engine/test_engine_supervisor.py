@@ -1,0 +1,252 @@
+"""Worker processes: they end, die, hang and are told to stop; sightings arrive all the same."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+from engine_fakes import PIPELINE, TEXTS, FakeDetector, fake_stages, write_clip
+
+from anpr.clock import SystemClock
+from anpr.config.pipeline import Pipeline
+from anpr.config.site import Camera
+from anpr.engine import supervisor as supervisor_module
+from anpr.engine.messages import Passage
+from anpr.engine.pipeline import Stages
+from anpr.engine.process import Assignment
+from anpr.engine.supervisor import Supervisor
+from anpr.records import Frame, Plate
+
+
+class CollectingHub:
+    """A hub that keeps what it takes."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.passages: list[Passage] = []
+
+    def take(self, passage: Passage) -> None:
+        self.passages.append(passage)
+
+    def tick(self) -> float:
+        return 0.05
+
+    def finals(self, camera_id: str) -> list[str]:
+        sightings = [passage.sighting for passage in self.passages]
+        return [s.text for s in sightings if s.camera_id == camera_id and s.state == "final"]
+
+
+def failing_stages(pipeline: Pipeline) -> Stages:
+    """Nets that cannot be loaded."""
+    raise RuntimeError("no such model")
+
+
+class StuckDetector(FakeDetector):
+    """Never comes back from the sixth frame."""
+
+    def detect(self, frame: Frame) -> list[Plate]:
+        if frame.index >= 5:
+            time.sleep(600)
+        return super().detect(frame)
+
+
+def stuck_stages(pipeline: Pipeline) -> Stages:
+    """Nets that hang."""
+    return fake_stages(pipeline, detector=StuckDetector())
+
+
+def hang(connection: Connection, assignment: Assignment) -> None:
+    """A worker that never says a word."""
+    time.sleep(600)
+
+
+def assignment(*cameras: Camera, build: Callable[[Pipeline], Stages] = fake_stages) -> Assignment:
+    return Assignment(
+        site_id="site",
+        cameras=tuple((camera, PIPELINE) for camera in cameras),
+        build=build,
+        log_level="error",
+        log_as_json=True,
+    )
+
+
+def camera(name: str, clip: Path) -> Camera:
+    return Camera.model_validate({"id": name, "file": str(clip)})
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    """The process has ended; a zombie counts as gone only once reaped."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@contextmanager
+def running(supervisor: Supervisor) -> Iterator[threading.Event]:
+    """`supervisor` in a thread; stopped and joined at the end."""
+    stop = threading.Event()
+    thread = threading.Thread(target=supervisor.run, args=(stop,))
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()
+        assert supervisor.pids == ()
+
+
+@pytest.fixture(scope="module")
+def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clips") / "short.mp4", frames=70)
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clips") / "long.mp4", frames=4000)
+
+
+def test_recordings_run_to_their_end_in_real_time_and_every_frame_is_accounted_for(short_clip: Path) -> None:
+    hub = CollectingHub()
+    supervisor = Supervisor([assignment(camera("a", short_clip), camera("b", short_clip))], hub, clock=SystemClock())
+    started = time.monotonic()
+    supervisor.run(threading.Event())
+    assert time.monotonic() - started >= 70 / 25
+    assert supervisor.restarts == 0
+    for name in ("a", "b"):
+        assert hub.finals(name) == list(TEXTS.values())
+    counters = supervisor.counters
+    assert counters.total("frames_decoded") == 140
+    assert counters.total("frames_inferred") + counters.total("frames_dropped") == 140
+
+
+def test_a_killed_worker_is_started_again_and_the_other_does_not_notice(long_clip: Path) -> None:
+    hub = CollectingHub()
+    supervisor = Supervisor(
+        [assignment(camera("a", long_clip)), assignment(camera("b", long_clip))],
+        hub,
+        clock=SystemClock(),
+        first_pause_seconds=0.1,
+    )
+    with running(supervisor):
+        wait_until(lambda: bool(hub.finals("a")) and bool(hub.finals("b")))
+        victim, other = supervisor.pids
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: supervisor.restarts == 1)
+        before = len(hub.finals("a"))
+        wait_until(lambda: len(hub.finals("a")) > before)
+        assert other in supervisor.pids
+        assert gone(victim)
+        assert supervisor.restarts == 1
+
+
+def test_stopping_settles_what_is_in_view_and_leaves_no_process(long_clip: Path) -> None:
+    hub = CollectingHub()
+    supervisor = Supervisor([assignment(camera("a", long_clip))], hub, clock=SystemClock())
+    with running(supervisor):
+        wait_until(lambda: bool(hub.passages))
+        pids = supervisor.pids
+    assert hub.passages[-1].sighting.state == "final"
+    assert all(gone(pid) for pid in pids)
+    counters = supervisor.counters
+    assert counters.total("frames_decoded") == counters.total("frames_inferred") + counters.total("frames_dropped")
+
+
+def test_a_worker_that_is_told_by_sigterm_drains_too(short_clip: Path) -> None:
+    hub = CollectingHub()
+    supervisor = Supervisor([assignment(camera("a", short_clip))], hub, clock=SystemClock())
+    with running(supervisor):
+        wait_until(lambda: bool(hub.passages))
+        os.kill(supervisor.pids[0], signal.SIGTERM)
+        wait_until(lambda: not supervisor.pids)
+    assert hub.passages[-1].sighting.state == "final"
+    assert supervisor.restarts == 0
+
+
+def test_a_worker_that_cannot_start_is_tried_again_with_growing_pauses(short_clip: Path) -> None:
+    supervisor = Supervisor(
+        [assignment(camera("a", short_clip), build=failing_stages)],
+        CollectingHub(),
+        clock=SystemClock(),
+        first_pause_seconds=0.05,
+    )
+    with running(supervisor):
+        wait_until(lambda: supervisor.restarts >= 2)
+        assert supervisor._slots[0].pause_seconds >= 0.2
+
+
+def test_a_silent_worker_is_killed_and_replaced(short_clip: Path) -> None:
+    supervisor = Supervisor(
+        [assignment(camera("a", short_clip))],
+        CollectingHub(),
+        clock=SystemClock(),
+        hang_seconds=0.5,
+        first_pause_seconds=0.05,
+        work=hang,
+    )
+    with running(supervisor):
+        wait_until(lambda: bool(supervisor.pids))
+        first = supervisor.pids[0]
+        wait_until(lambda: supervisor.restarts >= 1)
+        assert gone(first)
+
+
+def test_a_loop_that_is_stuck_is_killed_though_its_process_talks(short_clip: Path) -> None:
+    supervisor = Supervisor(
+        [assignment(camera("a", short_clip), build=stuck_stages)],
+        CollectingHub(),
+        clock=SystemClock(),
+        hang_seconds=2.5,
+        first_pause_seconds=60.0,
+    )
+    with running(supervisor):
+        wait_until(lambda: bool(supervisor.pids))
+        pid = supervisor.pids[0]
+        wait_until(lambda: gone(pid))
+        assert supervisor.counters.total("frames_inferred") <= 5
+
+
+def test_a_damaged_recording_ends_its_camera_and_leaves_the_others_alone(short_clip: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(b"no video")
+    hub = CollectingHub()
+    supervisor = Supervisor([assignment(camera("a", short_clip), camera("b", damaged))], hub, clock=SystemClock())
+    supervisor.run(threading.Event())
+    assert supervisor.failed_cameras == {"b"}
+    assert supervisor.restarts == 0
+    assert hub.finals("a") == list(TEXTS.values())
+
+
+def test_workers_that_ignore_the_word_to_stop_are_killed(short_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "DRAIN_SECONDS", 0.3)
+    supervisor = Supervisor([assignment(camera("a", short_clip))], CollectingHub(), clock=SystemClock(), work=hang)
+    with running(supervisor):
+        wait_until(lambda: bool(supervisor.pids))
+        pid = supervisor.pids[0]
+    assert gone(pid)
+
+
+def test_while_the_hub_is_full_workers_wait_and_nothing_is_lost(short_clip: Path) -> None:
+    hub = CollectingHub()
+    supervisor = Supervisor([assignment(camera("a", short_clip))], hub, clock=SystemClock())
+    hub.full = True
+    with running(supervisor):
+        time.sleep(3.0)
+        assert hub.passages == []
+        hub.full = False
+        wait_until(lambda: len(hub.finals("a")) == 2)
+    assert hub.finals("a") == list(TEXTS.values())
