@@ -23,15 +23,15 @@ def folder(name: Folder) -> Path:
 
 
 def find(name: Folder, item: str) -> Path:
-    """`item` as a path if it exists as given, else `item` in the package's folder `name`.
+    """`item` in the package's folder `name` if it is a bare name that stands there, else `item` as a path.
 
-    Raises ConfigError that lists what is there.
+    A bare name never means something of the work folder that happens to be called so; `./item` does. Raises
+    ConfigError that lists what is there.
     """
-    given = Path(item).expanduser()
+    given, bundled = Path(item).expanduser(), folder(name) / item
+    if given.name == item and bundled.exists():
+        return bundled
     if given.exists():
         return given
-    bundled = folder(name) / item
-    if bundled.exists():
-        return bundled
     have = ", ".join(sorted(path.name for path in folder(name).iterdir() if not path.name.startswith("."))) or "nothing"
     raise ConfigError(f"no {name.removesuffix('s')} named {item!r}", place=item, cure=f"give a path, or one of: {have}")

@@ -23,6 +23,12 @@ def test_the_wheel_holds_what_the_engine_needs(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {f"anpr/data/{name}" for name in ("models/reader/model.onnx", "models/detector/model.toml")}
     wanted |= {f"anpr/data/{name}" for name in ("pipelines/cpu.toml", "configs/demo/expressway.mp4")}
-    wanted |= {"anpr/plates/provinces.csv", "anpr/schemas/vn.anpr.hit.v1.json", "anpr/py.typed", "anpr/cli/read.py"}
+    wanted |= {
+        "anpr/plates/provinces.csv",
+        "anpr/schemas/vn.anpr.hit.v1.json",
+        "anpr/py.typed",
+        "anpr/cli/read.py",
+        "anpr/engine/hub.py",
+    }
     assert wanted <= names
     assert not any(name.split("/")[0] in {"tests", "scripts", "bench", "models"} for name in names)

@@ -9,8 +9,9 @@ from typing import Self
 import zmq
 
 from anpr.bus.events import Heartbeat, encode
-from anpr.bus.sockets import check_endpoint, set_common_options, stays_on_this_machine, told_as_bus_errors
+from anpr.bus.sockets import check_endpoint, set_common_options, told_as_bus_errors
 from anpr.clock import Clock
+from anpr.endpoints import stays_on_this_machine
 from anpr.errors import BusError
 from anpr.metrics import Counters
 from anpr.records import Event

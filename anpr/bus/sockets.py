@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import zmq
 
+from anpr.endpoints import is_endpoint
 from anpr.errors import BusError
-
-_TCP = re.compile(r"tcp://(?P<host>\[[^\]]+\]|[^:]+):(?P<port>\d{1,5}|\*)")
 
 
 def set_common_options(socket: zmq.Socket[bytes], endpoint: str, *, max_message_bytes: int) -> None:
@@ -27,27 +24,10 @@ def set_common_options(socket: zmq.Socket[bytes], endpoint: str, *, max_message_
 
 def check_endpoint(endpoint: str) -> None:
     """Raises BusError unless `endpoint` is `tcp://host:port` or `ipc://path`."""
-    match = _TCP.fullmatch(endpoint)
-    if match and (match["port"] == "*" or int(match["port"]) < 65536):
-        return
-    if not endpoint.startswith("ipc://") or len(endpoint) <= len("ipc://"):
+    if not is_endpoint(endpoint):
         raise BusError(
-            "this is no endpoint", place=endpoint, cure="give tcp://host:port, like tcp://127.0.0.1:5556, or ipc://path"
+            "this is no endpoint", place=endpoint, cure="give tcp://host:port, like tcp://127.0.0.1:7781, or ipc://path"
         )
-
-
-def stays_on_this_machine(endpoint: str) -> bool:
-    """True if nobody outside can reach a socket bound to `endpoint`."""
-    match = _TCP.fullmatch(endpoint)
-    if match is None:
-        return endpoint.startswith("ipc://")
-    host = match["host"].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The client library: events as typed values, and gaps as values too, so that nobody overlooks them.
 
-    with Subscriber("tcp://127.0.0.1:5556", clock=SystemClock()) as subscriber:
+    with Subscriber("tcp://127.0.0.1:7781", clock=SystemClock()) as subscriber:
         for item in subscriber.items(stop):
             match item:
                 case Event(record=Hit() as hit): ...
@@ -81,7 +81,7 @@ class Subscriber:
         that spoke wrongly. Raises BusError if an endpoint is wrong.
         """
         if not endpoints:
-            raise BusError("there is nobody to listen to", cure="give an endpoint, like tcp://127.0.0.1:5556")
+            raise BusError("there is nobody to listen to", cure="give an endpoint, like tcp://127.0.0.1:7781")
         for endpoint in endpoints:
             check_endpoint(endpoint)
         self.endpoints = endpoints

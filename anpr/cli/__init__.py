@@ -5,7 +5,10 @@ A verb's file imports only what its signature needs; the engine is imported when
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,6 +49,7 @@ def application() -> typer.Typer:
 def main() -> None:
     """Run the verb that the command line names; what a person did wrong ends in one message and an exit code."""
     try:
+        _find_cache()
         application()()
     except AnprError as error:
         _tell(error)
@@ -53,6 +57,26 @@ def main() -> None:
     except OSError as error:
         _print(f"anpr: {error.filename or 'the system'}: {error.strerror or error}")
         sys.exit(exits.INPUT_OUTPUT)
+
+
+def _find_cache() -> None:
+    """Tell numba where compiled code may be kept: a service account may have no home and no write access to us.
+
+    Children inherit it. An operator's own NUMBA_CACHE_DIR, and systemd's CACHE_DIRECTORY, come first.
+    """
+    if "NUMBA_CACHE_DIR" in os.environ:
+        return
+    if "CACHE_DIRECTORY" in os.environ:
+        os.environ["NUMBA_CACHE_DIR"] = os.environ["CACHE_DIRECTORY"]
+        return
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/nonexistent")) / ".cache")
+    if any(place.is_dir() and os.access(place, os.W_OK) for place in (Path(__file__).parent.parent, home, home.parent)):
+        return
+    folder = Path(tempfile.gettempdir()) / f"anpr-cache-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise ConfigError("belongs to somebody else", place=str(folder), cure="set NUMBA_CACHE_DIR")
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)
 
 
 def _tell(error: AnprError) -> None:

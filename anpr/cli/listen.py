@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def listen(
-    endpoint: Annotated[str, typer.Argument(help="Where the box publishes, like tcp://127.0.0.1:5556.")],
+    endpoint: Annotated[str, typer.Argument(help="Where the box publishes, like tcp://127.0.0.1:7781.")],
     topics: Annotated[
         list[str] | None,
         typer.Option(

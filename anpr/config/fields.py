@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from anpr.endpoints import is_endpoint
+
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_BUS_SCHEMES = ("tcp", "ipc")
 _CAMERA_SCHEMES = ("rtsp", "rtsps")
 _MOST_SECRET_BYTES = 4096
 
@@ -100,6 +101,10 @@ def _user_name(value: object, info: ValidationInfo) -> SecretStr:
     return SecretStr(value)
 
 
+def _model(name: str, info: ValidationInfo) -> str:
+    return str(_context(info).folder / Path(name).expanduser()) if "/" in name else name
+
+
 def _pipeline(name: str, info: ValidationInfo) -> str:
     beside = _context(info).folder / Path(name).expanduser()
     return str(beside) if beside.is_file() else name
@@ -124,13 +129,8 @@ def _camera_url(url: str) -> str:
 
 
 def _bus_endpoint(endpoint: str) -> str:
-    scheme, separator, rest = endpoint.partition("://")
-    if not separator or scheme not in _BUS_SCHEMES or not rest:
+    if not is_endpoint(endpoint):
         raise mistake(f"not an endpoint: {endpoint!r}", "write tcp://127.0.0.1:7781 or ipc:///run/anpr/bus")
-    if scheme == "tcp":
-        _, colon, port = rest.rpartition(":")
-        if not colon or (port != "*" and (not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536)):
-            raise mistake(f"{endpoint!r} has no port from 1 to 65535", "write tcp://127.0.0.1:7781, or :* for any")
     return endpoint
 
 
@@ -156,6 +156,8 @@ SecretFile = Annotated[SecretStr, BeforeValidator(_from_file)]
 UserName = Annotated[SecretStr, BeforeValidator(_user_name)]
 PipelineName = Annotated[str, Field(min_length=1), AfterValidator(_pipeline)]
 """The absolute path of a pipeline file, or the name of a preset."""
+ModelName = Annotated[str, Field(min_length=1), AfterValidator(_model)]
+"""The absolute path of a model folder, or the name of a bundled one: with a `/` it is a path."""
 CameraUrl = Annotated[str, AfterValidator(_camera_url)]
 BusEndpoint = Annotated[str, AfterValidator(_bus_endpoint)]
 AsTuple = BeforeValidator(_as_tuple)

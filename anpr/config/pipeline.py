@@ -8,14 +8,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from anpr.config.fields import AsTuple, Fraction, Table
+from anpr.config.fields import AsTuple, Fraction, ModelName, Table
 
 Device = Literal["cpu", "auto"]
 """Where pixels are processed; `auto` takes the best that is there, and so far that is the CPU."""
 
 Threads = Annotated[int, Field(ge=1, le=64)]
 Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
-Model = Annotated[str, Field(min_length=1)]
 
 
 class Decode(Table):
@@ -32,7 +31,7 @@ class Decode(Table):
 class Detect(Table):
     """Which net finds the plates; the names and defaults of `anpr.nets.detector.DetectorOptions`."""
 
-    model: Model = "detector"
+    model: ModelName = "detector"
     """A folder, or the name of a bundled model."""
     threshold: Fraction = 0.35
     most: Annotated[int, Field(ge=1, le=256)] = 16
@@ -44,7 +43,7 @@ class Detect(Table):
 class Recognise(Table):
     """Which net reads the plates; the names and defaults of `anpr.nets.reader.ReaderOptions`."""
 
-    model: Model = "reader"
+    model: ModelName = "reader"
     """A folder, or the name of a bundled model."""
     character_height_least_px: Annotated[float, Field(ge=1.0, le=1000.0)] = 6.0
     contrast_least: Annotated[float, Field(ge=0.0, le=128.0)] = 6.0

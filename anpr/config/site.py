@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from anpr.config.fields import (
     AsTuple,
@@ -23,6 +23,7 @@ from anpr.config.fields import (
     UserName,
     mistake,
 )
+from anpr.endpoints import stays_on_this_machine
 from anpr.records import Severity
 
 Traffic = Literal["approaching", "receding", "both"]
@@ -109,6 +110,15 @@ class Bus(Table):
     allow_unencrypted: bool = False
     """Let an endpoint be reached from other machines, over a network that is your own."""
 
+    @model_validator(mode="after")
+    def _check_reach(self) -> Self:
+        if not self.allow_unencrypted and not stays_on_this_machine(self.endpoint):
+            raise mistake(
+                f"events would leave this machine unencrypted through {self.endpoint}",
+                "bind to tcp://127.0.0.1:PORT, or set allow_unencrypted = true if the network is your own",
+            )
+        return self
+
 
 class Site(Table):
     """A whole site file."""
@@ -119,6 +129,13 @@ class Site(Table):
     bus: Bus
     cameras: Annotated[tuple[Camera, ...], AsTuple, Field(min_length=1)]
     lists: Annotated[tuple[Listed, ...], AsTuple] = ()
+
+    @field_validator("cameras")
+    @classmethod
+    def _check_some_camera(cls, cameras: tuple[Camera, ...]) -> tuple[Camera, ...]:
+        if not any(camera.enabled for camera in cameras):
+            raise mistake("no camera is enabled", "take enabled = false away from one")
+        return cameras
 
     def enabled_cameras(self) -> tuple[Camera, ...]:
         """The cameras that are to run."""

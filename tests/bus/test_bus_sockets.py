@@ -14,8 +14,8 @@ from making_records import make_hit, make_sighting
 
 from anpr.bus import Gap, Heartbeat, Publisher, Subscriber
 from anpr.bus.events import encode
-from anpr.bus.sockets import stays_on_this_machine
 from anpr.clock import ManualClock, SystemClock
+from anpr.endpoints import stays_on_this_machine
 from anpr.errors import BusError
 from anpr.records import Event
 

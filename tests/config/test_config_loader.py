@@ -100,7 +100,7 @@ name = "stolen"
         "2:6: box.id: 'km 29' cannot be an id (",
         "3:1: unknown key 'wokers' (did you mean 'workers'?)",
         "4:1: site.id is missing (add id to [site])",
-        "9:12: bus.endpoint: 'tcp://127.0.0.1' has no port",
+        "9:12: bus.endpoint: not an endpoint: 'tcp://127.0.0.1' (",
         "12:7: cameras.url: an address must not carry a user name or password (",
         "13:12: cameras.password: a secret must not stand in this file (",
         "14:13: cameras.direction cannot be 'aproaching' (did you mean 'approaching'?)",
@@ -214,3 +214,24 @@ def test_every_preset_loads(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(assets.folder("configs").rglob("*.toml")), ids=lambda path: path.name)
 def test_every_example_site_loads(path: Path) -> None:
     assert load_site(path, environment=None).enabled_cameras()
+
+
+def test_a_site_that_run_would_refuse_is_refused_by_the_check(tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text(
+        '[box]\nid = "b"\n[site]\nid = "s"\nname = "S"\n[store]\npath = "store"\n[bus]\nendpoint = "tcp://0.0.0.0:7781"\n'
+        '[[cameras]]\nid = "a"\nurl = "rtsp://10.0.0.1/x"\nenabled = false\n'
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_site(file)
+    text = "\n".join(caught.value.problems)
+    assert "events would leave this machine unencrypted" in text
+    assert "no camera is enabled" in text
+
+
+def test_a_model_with_a_slash_is_a_path_beside_the_pipeline_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[reader]\nmodel = "./nets/reader"\n')
+    assert load_pipeline(file).settings.reader.model == str(tmp_path / "nets/reader")
+    file.write_text('[reader]\nmodel = "reader"\n')
+    assert load_pipeline(file).settings.reader.model == "reader"
