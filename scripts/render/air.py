@@ -93,11 +93,14 @@ class Air:
         noise = self._noise[y : y + picture.shape[0], x : x + picture.shape[1]]
         cv2.add(picture, noise, dst=picture, dtype=cv2.CV_8U)
 
+CLIP_DATE = "2026-05-14"
+"""The day of every rendered clip, Viet Nam time."""
+
 
 def stamp(picture: Picture, day_seconds: float) -> None:
     """The camera's date, time and name in the corner: characters that are no plate."""
     hours, rest = divmod(int(day_seconds), 3600)
-    words = f"2026-05-14 {hours % 24:02}:{rest // 60:02}:{rest % 60:02}  CT07-KM12-CAM02"
+    words = f"{CLIP_DATE} {hours % 24:02}:{rest // 60:02}:{rest % 60:02}  CT07-KM12-CAM02"
     size = picture.shape[0] / 1080
     for paint, weight in (((0, 0, 0), 6), ((250, 250, 250), 2)):
         place = (round(28 * size), round(52 * size))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -17,8 +18,16 @@ from typing import Any, Literal, cast
 import av
 from av.video.stream import VideoStream
 
+from scripts.render.air import CLIP_DATE
 from scripts.render.clip import ClipConfig, Scene, TruthPlate
 from scripts.render.traffic import Passage
+
+
+def start_time(config: ClipConfig) -> str:
+    """When the clip's first frame was taken, UTC, as containers write it: what the picture's own clock shows."""
+    midnight = datetime.fromisoformat(f"{CLIP_DATE}T00:00:00+07:00")
+    start = midnight + timedelta(hours=config.start_hour)
+    return start.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
 
 
 def write_clip(
@@ -29,6 +38,7 @@ def write_clip(
     scene = Scene(config)
     rows: list[dict[str, Any]] = []
     with av.open(str(path), "w") as container:
+        container.metadata["creation_time"] = start_time(config)
         encoder = {"h264": "libx264", "hevc": "libx265"}[codec]
         options = _encoder_options(codec, kbps)
         stream = cast(VideoStream, container.add_stream(encoder, rate=config.fps, options=options))

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from anpr.ops import cpu as operations
 from anpr.ops.quads import box_iou
+from scripts.train.artefacts import HeldOutScene, detector_artefacts
 from scripts.train.detector_data import MEAN, SCALE, DetectorBatches, Scene, load_scenes
 from scripts.train.detector_net import HEIGHT, STRIDE, WIDTH, DetectorNet
 from scripts.train.frames import load_frames
@@ -61,9 +63,9 @@ def loss(net: nn.Module, tensors: Sequence[Tensor]) -> Tensor:
     return focal + 4.0 * shape + 0.2 * lines / total
 
 
-def best_overlaps(net: nn.Module, scenes: Sequence[Scene], device: str, threshold: float) -> tuple[list[float], int]:
-    """Per labelled plate the best IoU of the found upright boxes, and the number of found plates that hit none."""
-    overlaps, false = [], 0
+def look_at(net: nn.Module, scenes: Sequence[Scene], device: str, threshold: float) -> list[HeldOutScene]:
+    """What the net finds in each scene, and how well it overlaps the labelled plates (upright boxes)."""
+    looked = []
     canvas = np.zeros((1, 1, HEIGHT, WIDTH), np.float32)
     for scene in scenes:
         box = operations.letterbox_luma(scene.luma, canvas[0, 0], mean=MEAN, scale=SCALE)
@@ -71,11 +73,19 @@ def best_overlaps(net: nn.Module, scenes: Sequence[Scene], device: str, threshol
         maps[:, :2] = torch.sigmoid(maps[:, :2])
         peaks = operations.find_peaks(maps[0].numpy(), threshold=threshold, stride=STRIDE, most=16)
         found = [box.to_source(peak[2:].reshape(4, 2)) for peak in peaks]
-        boxes = [(*quad.min(axis=0), *quad.max(axis=0)) for quad in found]
-        truths = [(*quad.min(axis=0), *quad.max(axis=0)) for quad in scene.quads]
-        overlaps += [max((box_iou(truth, other) for other in boxes), default=0.0) for truth in truths]
-        false += sum(all(box_iou(truth, other) < 0.1 for truth in truths) for other in boxes)
-    return overlaps, false
+        overlaps = [max((overlap(truth, other) for other in found), default=0.0) for truth in scene.quads]
+        looked.append(HeldOutScene(scene.luma, list(scene.quads), found, overlaps))
+    return looked
+
+
+def overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """IoU of the upright boxes around two quads."""
+    return box_iou((*one.min(axis=0), *one.max(axis=0)), (*other.min(axis=0), *other.max(axis=0)))
+
+
+def count_false(scenes: Sequence[HeldOutScene]) -> int:
+    """Found plates that hit no labelled one."""
+    return sum(all(overlap(truth, quad) < 0.1 for truth in scene.truths) for scene in scenes for quad in scene.found)
 
 
 def share(answers: Iterable[bool]) -> float:
@@ -121,13 +131,15 @@ def main(arguments: argparse.Namespace) -> int:
     watched_empty = empty[::4]
 
     def evaluate(net: nn.Module, step: int) -> dict[str, float]:
-        overlaps, false = best_overlaps(net, checked, arguments.device, 0.35)
-        _, false_empty = best_overlaps(net, watched_empty, arguments.device, 0.35)
+        looked = look_at(net, checked, arguments.device, 0.35)
+        looked_empty = look_at(net, watched_empty, arguments.device, 0.35)
+        detector_artefacts(arguments.run, looked, looked_empty)
+        overlaps = [value for scene in looked for value in scene.overlaps]
         return {
             "found_50": share(value >= 0.5 for value in overlaps),
             "found_75": share(value >= 0.75 for value in overlaps),
-            "false_a_picture": false / max(1, len(checked)),
-            "false_a_plate_free_training_picture": false_empty / max(1, len(watched_empty)),
+            "false_a_picture": count_false(looked) / max(1, len(checked)),
+            "false_a_plate_free_training_picture": count_false(looked_empty) / max(1, len(watched_empty)),
         }
 
     options = LoopOptions(

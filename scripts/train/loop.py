@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from scripts.train.artefacts import draw_curves
+
 
 @dataclass(frozen=True, slots=True)
 class LoopOptions:
@@ -69,7 +71,7 @@ def train(
     """Train until `options.steps`, continuing from `run/checkpoint.pt` if it is there; returns the averaged net.
 
     Writes `run/checkpoint.pt` (weights, averages, optimiser, step) at every evaluation and `run/log.jsonl`, one line
-    an evaluation. `start_from` takes the first weights from another run's checkpoint.
+    an evaluation, drawn as `run/curves.png`. `start_from` takes the first weights from another run's checkpoint.
     """
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
@@ -118,6 +120,7 @@ def train(
             line |= {name: round(figure, 5) for name, figure in figures.items()}
             with (run / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
+            draw_curves(run / "log.jsonl", run / "curves.png")
             print(json.dumps(line), flush=True)
             running, seen = 0.0, 0
             part = checkpoint.with_suffix(".part")

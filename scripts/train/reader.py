@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from anpr.records import ALPHABET, EMPTY
+from scripts.train.artefacts import HeldOutRead, reader_artefacts
 from scripts.train.labels import Picture, load_pictures
 from scripts.train.loop import LoopOptions, train
 from scripts.train.reader_data import PlateSample, ReaderBatches, load_rendered, real_samples, standardise
@@ -33,11 +34,14 @@ def loss(net: nn.Module, tensors: Sequence[Tensor]) -> Tensor:
     return nn.functional.cross_entropy(logits.float().reshape(-1, CLASSES), target.reshape(-1))
 
 
-def read_texts(net: nn.Module, inputs: np.ndarray, device: str) -> list[str]:
-    """The best characters of every input (n, 1, HEIGHT, WIDTH), no grammar."""
+def read_samples(net: nn.Module, samples: Sequence[PlateSample], inputs: np.ndarray, device: str) -> list[HeldOutRead]:
+    """The best characters of every input (n, 1, HEIGHT, WIDTH), no grammar, beside its sample's text."""
     parts = (torch.from_numpy(inputs[i : i + 128]).to(device) for i in range(0, len(inputs), 128))
-    best = np.concatenate([net(part).argmax(2).cpu().numpy() for part in parts])
-    return ["".join(ALPHABET[index] for index in row if index != EMPTY) for row in best]
+    chances = np.concatenate([net(part).float().softmax(2).cpu().numpy() for part in parts])
+    texts = ["".join(ALPHABET[index] for index in row if index != EMPTY) for row in chances.argmax(2)]
+    sure = chances.max(2).prod(1).tolist()
+    rows = zip(samples, inputs[:, 0], texts, sure, strict=True)
+    return [HeldOutRead(crop, sample.text, text, probability) for sample, crop, text, probability in rows]
 
 
 def plain_crop(sample: PlateSample) -> np.ndarray:
@@ -85,13 +89,12 @@ def main(arguments: argparse.Namespace) -> int:
     rendered_inputs = np.stack([plain_crop(sample) for sample in check_rendered])[:, None] if check_rendered else None
 
     def evaluate(net: nn.Module, step: int) -> dict[str, float]:
-        texts = read_texts(net, check_inputs, arguments.device)
-        figures = {"held_out_exact": float(np.mean([a == s.text for a, s in zip(texts, checked, strict=True)]))}
+        reads = read_samples(net, checked, check_inputs, arguments.device)
+        reader_artefacts(arguments.run, reads)
+        figures = {"held_out_exact": float(np.mean([read.right for read in reads]))}
         if rendered_inputs is not None:
-            texts = read_texts(net, rendered_inputs, arguments.device)
-            figures["rendered_exact"] = float(
-                np.mean([a == s.text for a, s in zip(texts, check_rendered, strict=True)])
-            )
+            reads = read_samples(net, check_rendered, rendered_inputs, arguments.device)
+            figures["rendered_exact"] = float(np.mean([read.right for read in reads]))
         return figures
 
     options = LoopOptions(
