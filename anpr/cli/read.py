@@ -15,6 +15,7 @@ from anpr.cli import exits
 if TYPE_CHECKING:
     from anpr.engine.pipeline import Stages
     from anpr.records import Frame, Plate, Read
+    from anpr.tracking.options import TrackOptions
 
 TWO_LINES_ASPECT_MOST = 2.6
 """Width over height of a crop up to which it is taken for two lines (domain: 1-line plates are 4.3 and more)."""
@@ -57,8 +58,15 @@ def read_frame(stages: Stages, frame: Frame, *, crops: bool) -> dict[str, Any]:
     plates = [whole_picture(frame)] if crops else stages.detector.detect(frame)
     reads = stages.reader.read(frame, plates)
     milliseconds = (perf_counter() - started) * 1000
-    found = [describe(plate, read) for plate, read in zip(plates, reads, strict=True)]
+    pairs = zip(plates, reads, strict=True)
+    found = [describe(plate, read) for plate, read in pairs if crops or _is_plate(plate, read, stages.track)]
     return {"plates": found, "ms": round(milliseconds, 3)}
+
+
+def _is_plate(plate: Plate, read: Read, options: TrackOptions) -> bool:
+    """Whether a find is told: the detector is sure of it, or it reads like a plate. Badges and adverts are neither."""
+    plausible = not read.unreadable and read.probability >= options.plausible_probability
+    return plausible or plate.score >= options.plate_score
 
 
 def whole_picture(frame: Frame) -> Plate:
@@ -91,14 +99,18 @@ def describe(plate: Plate, read: Read) -> dict[str, Any]:
 
 
 def _expand(images: list[Path]) -> Iterator[Path]:
-    """Files as they are, folders as the images in them."""
-    from anpr.video.images import list_images
+    """Files as they are, folders as the images in them. Raises ImageError for a folder without any."""
+    from anpr.errors import ImageError
+    from anpr.video.images import SUFFIXES, list_images
 
     for path in images:
-        if path.is_dir():
-            yield from list_images(path)
-        else:
+        if not path.is_dir():
             yield path
+        elif found := list_images(path):
+            yield from found
+        else:
+            cure = f"give a folder with {', '.join(sorted(SUFFIXES))} files"
+            raise ImageError("the folder holds no images", place=str(path), cure=cure)
 
 
 def _as_text(answer: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """How likely a reader takes one character for another: one table for every matcher.
 
-The shipped table (`confusions.csv`) holds estimates by shape (open or closed counters, shared strokes), made before
-anything was measured and symmetric for that reason. A measured table has the same form and need not be symmetric.
+The shipped table (`confusions.csv`) is measured of the shipped reader by `python -m scripts.confusions`; its first
+lines say how. Characters that it could not measure have estimates by shape (open or closed counters, shared strokes).
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class Confusions:
 def load_confusions(path: Path) -> Confusions:
     """A table from a CSV file with the columns truth, read, probability; pairs not listed have `UNLISTED`.
 
+    Leading lines that begin with # are remarks.
+
     Raises PlateError for a row that makes no sense, or a true character whose confusions sum to 1 or more.
     """
     return _build(path.read_text(encoding="utf-8-sig"), place=str(path))
@@ -70,10 +72,12 @@ def cost(read: str, truth: str) -> float:
 def _build(text: str, *, place: str) -> Confusions:
     probabilities = np.full((len(ALPHABET), len(ALPHABET)), UNLISTED)
     np.fill_diagonal(probabilities, 0.0)
-    rows = csv.DictReader(text.splitlines())
+    lines = text.splitlines()
+    remarks = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    rows = csv.DictReader(lines[remarks:])
     if set(rows.fieldnames or ()) != {"truth", "read", "probability"}:
         raise PlateError("no table of confusions", place=place, cure="the first line is truth,read,probability")
-    for line, row in enumerate(rows, start=2):
+    for line, row in enumerate(rows, start=remarks + 2):
         try:
             read, truth = ALPHABET.index(row["read"]), ALPHABET.index(row["truth"])
             probability = float(row["probability"])

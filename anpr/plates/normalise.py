@@ -15,7 +15,7 @@ MAX_INPUT = 64
 """Longer texts are no plates, and are refused before any work is done on them."""
 
 _ALLOWED = frozenset(ALPHABET)
-_SEPARATORS = frozenset("-._·•‧∙⋅‐‑‒–—―−­")
+_SEPARATORS = frozenset("-._·•‧∙⋅‐‑‒–—―−­\uff0d\uff0e")  # the last two are the full-width - and .
 _LOOK_ALIKES = str.maketrans(
     {
         # Vietnamese, Icelandic and African D with stroke: equal to the eye, unrelated to Unicode.

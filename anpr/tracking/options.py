@@ -25,6 +25,8 @@ class TrackOptions:
     """Below it the sighting has no text: its reads disagree, or were too blurred."""
     flicker_frames: int = 1
     """A track of so few frames is a sighting only with a plausible text."""
+    plate_score: float = 0.55
+    """A track in which the detector was never so sure of a plate is a sighting only with a plausible text."""
     plausible_probability: float = 0.5
     """Of the text of such a track, or of one that never moved."""
     max_tracks: int = 64
@@ -33,7 +35,7 @@ class TrackOptions:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name.endswith("_probability"):
+            if field.name.endswith(("_probability", "_score")):
                 if not 0.0 <= value <= 1.0:
                     raise ValueError(f"{field.name} must be 0 to 1, got {value}")
             elif not value > 0:

@@ -41,6 +41,7 @@ class Track:
         "_log_sum",
         "_squares",
         "_weights",
+        "best_score",
         "clean_frames",
         "clean_reads",
         "first",
@@ -78,6 +79,8 @@ class Track:
         """Readable reads taken in, kept or not."""
         self.looks: list[Look] = []
         """The best readable reads, at most KEPT_LOOKS, in order of time."""
+        self.best_score = 0.0
+        """The detector's best."""
         self.unreadable: dict[str, int] = {}
         """Why the other reads were not readable, counted."""
         self.clean_frames = 0
@@ -147,6 +150,7 @@ class Track:
         self.gaps += self.missed
         self.missed = 0
         self.clean_frames += not moment.tainted
+        self.best_score = max(self.best_score, plate.score)
         self._lines[plate.lines - 1] += plate.score
         if plate.colour != "unknown":
             self._colours[plate.colour] = self._colours.get(plate.colour, 0.0) + plate.score
@@ -200,6 +204,7 @@ class Track:
             self._keep(look)
         for reason, count in earlier.unreadable.items():
             self.unreadable[reason] = self.unreadable.get(reason, 0) + count
+        self.best_score = max(self.best_score, earlier.best_score)
         self._lines = [mine + theirs for mine, theirs in zip(self._lines, earlier._lines, strict=True)]
         for colour, score in earlier._colours.items():
             self._colours[colour] = self._colours.get(colour, 0.0) + score

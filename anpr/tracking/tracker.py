@@ -200,7 +200,9 @@ class Tracker:
         self._gone.clear()
 
     def _close(self, track: Track, draft: _Draft) -> None:
-        """The vehicle has left: tell what it was, unless it was none."""
+        """The vehicle has left: tell what it was, unless it was none, or has just become part of another track."""
+        if track not in self._live:
+            return
         self._live.remove(track)
         for part in self._parts(track, draft):
             ballot = self._join(part, part.vote(), draft)
@@ -239,6 +241,8 @@ class Tracker:
                 return ""
         if track.frames - min(track.gaps, 2) <= options.flicker_frames:
             return "flicker"
+        if track.best_score < options.plate_score:
+            return "never surely a plate"
         if track.moved_sizes < MOVED_SIZES:
             return "stood still without a plate text"
         return ""

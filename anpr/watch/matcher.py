@@ -21,11 +21,12 @@ Lattice = Sequence[Sequence[tuple[str, float]]]
 """Per position the likely characters with their probabilities, '' for none, as in a Sighting."""
 
 MIN_PROBABILITY = 0.008
-"""Listed plates less probable than this are no match. A certain read still matches through confusions of 1 % and more,
-about eight plates beside its own: a list of some thousand entries gives a few such matches a day on a busy road."""
+"""Listed plates less probable than this are no match. A certain read still matches through confusions that likely, by
+the shipped costs some three plates beside its own: a list of a thousand entries gives about one such match a day on a
+busy road."""
 
 ALERT_PROBABILITY = 0.95
-"""An exact match less probable than this is a CHECK at most, as a match by confusion is."""
+"""An exact match less probable than this is a CHECK at most, as a match by confusion or without a settled text is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ class Matcher:
         """Matches by falling severity and probability; at most one per list and listed plate.
 
         `text` is the settled plate with `alternatives` (itself first) as in a Sighting; where nothing was settled,
-        `raw` is asked for. Entries that do not hold at the wall time `seen_seconds` do not match.
+        `raw` is asked for, and no match is an ALERT. Entries that do not hold at the wall time `seen_seconds` do not
+        match.
         """
         read = text or raw
         if not read or not self._listed:
@@ -100,7 +102,7 @@ class Matcher:
         matches: list[Match] = []
         for watch_list, entry in self._holding(read, seen_seconds):
             exact_lists.add(watch_list.name)
-            sure = certain >= self.alert_probability
+            sure = bool(text) and certain >= self.alert_probability
             matches.append(Match(entry, watch_list, certain, "exact", _severity(watch_list, entry, sure=sure)))
         for plate, probability in candidates.items():
             if plate == read or probability < self.min_probability:

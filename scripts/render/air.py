@@ -93,6 +93,7 @@ class Air:
         noise = self._noise[y : y + picture.shape[0], x : x + picture.shape[1]]
         cv2.add(picture, noise, dst=picture, dtype=cv2.CV_8U)
 
+
 CLIP_DATE = "2026-05-14"
 """The day of every rendered clip, Viet Nam time."""
 

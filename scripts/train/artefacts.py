@@ -91,7 +91,7 @@ def draw_scenes(scenes: Iterable[HeldOutScene], output: Path) -> None:
     worst = sorted(scenes, key=lambda scene: min(scene.overlaps, default=1.0))
     tiles = []
     for scene in worst[:MOST_TILES]:
-        picture = cv2.cvtColor(scene.luma, cv2.COLOR_GRAY2BGR)
+        picture = np.asarray(cv2.cvtColor(scene.luma, cv2.COLOR_GRAY2BGR), np.uint8)
         thick = max(1, round(picture.shape[1] / TILE[0]))
         for quads, colour in ((scene.truths, GREEN), (scene.found, RED)):
             corners = [np.round(quad).astype(np.int32) for quad in quads]

@@ -27,6 +27,11 @@ from scripts.train.reader import REAL_CATEGORIES
 from scripts.train.reader_data import real_samples
 
 
+KEPT = ("/net/head/head.1", "/attention", "/neighbours", "/classify")
+"""Nodes that stay float: the detector's last layer, whose corners need finer steps than 1/256 of their range, and the
+reader's attention and what follows it, which is small."""
+
+
 class Pictures(CalibrationDataReader):  # type: ignore[misc]
     """Feeds the calibration."""
 
@@ -98,7 +103,8 @@ def main(arguments: argparse.Namespace) -> int:
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
             calibrate_method=method,
-            nodes_to_exclude=[name for name in nodes if arguments.keep and name.startswith(tuple(arguments.keep))],
+            op_types_to_quantize=["Conv", "Relu", "Add", "Resize"],
+            nodes_to_exclude=[name for name in nodes if name.startswith((*KEPT, *arguments.keep))],
             extra_options={"CalibPercentile": 99.99},
         )
     facts = tomllib.loads((source.path / "model.toml").read_text(encoding="utf-8"))

@@ -13,18 +13,19 @@ ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
 FIGURES = {
     "pipeline": {"frames_per_s", "decode_frames_per_s", "ratio", "detect_ms", "read_ms", "track_ms"},
+    "calibration": {"ece", "crops_ece", "scenes_ece", "right_0.99", "accepted_0.99", "blurred_accepted_0.9"},
     "accuracy": {"crops_exact", "cars_exact", "motorbikes_exact", "found", "false_per_1000", "ece"},
 }
 
 
 def test_every_benchmark_is_listed_here() -> None:
-    assert {path.stem for path in (ROOT / "bench").glob("*.py")} - {"__init__", "report"} == set(FIGURES)
+    assert {path.stem for path in (ROOT / "bench").glob("*.py")} - {"__init__", "report", "rivals"} == set(FIGURES)
 
 
 @pytest.mark.parametrize("name", sorted(FIGURES))
 def test_a_quick_run_prints_its_figures(name: str) -> None:
-    if name == "accuracy" and not (SHARED / "data/labels.csv").exists():
-        pytest.skip(f"{SHARED / 'data'} is absent: the accuracy benchmark needs labelled pictures")
+    if name in ("accuracy", "calibration") and not (SHARED / "data/labels.csv").exists():
+        pytest.skip(f"{SHARED / 'data'} is absent: this benchmark needs labelled pictures")
     run = subprocess.run(
         [sys.executable, "-m", f"bench.{name}", "--quick", "--json"],
         cwd=ROOT,

@@ -22,13 +22,14 @@ class Road:
         self.counters = Counters()
         self.tracker = Tracker(ORIGIN, options=TrackOptions(**options), counters=self.counters)
         self.index, self.step, self.updates = 0, 1 / fps, []
+        self.score = 0.9
 
     def frame(self, *plates, tainted: bool = False, lines: int = 1, colour: str = "unknown") -> Update:
         """`text` may be a lattice; a text that begins with '!' is why the read is unreadable."""
         seen, reads = [], []
         for x, y, text in plates:
             plate = plate_at(x, y, width_px=80 + y / 10, lines=lines)
-            seen.append(type(plate)(plate.quad, plate.score, plate.lines, colour))
+            seen.append(type(plate)(plate.quad, self.score, plate.lines, colour))
             unreadable = text[1:] if isinstance(text, str) and text.startswith("!") else ""
             lattice = sure_lattice("" if unreadable else text) if isinstance(text, str) else text
             reads.append(read_of(lattice, unreadable=unreadable))
@@ -118,6 +119,20 @@ def test_followers_in_the_same_place_are_split_where_the_text_changes():
     assert road.counters.total("tracks_split") == 1
     owners = [each for update in road.updates for each in update.joined]
     assert owners in ([], [(first.track, second.track)])
+
+
+def test_a_half_that_proves_to_be_another_track_in_view_is_joined_once():
+    road = Road()
+    for _ in range(4):
+        road.frame((400, 300, "30A12345"))
+    for _ in range(4):
+        road.frame((400, 300, "30A12345"), (400, 410, "51F67890"))
+    for _ in range(4):
+        road.frame((400, 300, "51F67890"))
+    assert road.tracker.live_tracks == 2
+    told = road.end()
+    assert [(each.text, each.state) for each in told] == [("30A12345", "final"), ("51F67890", "final")]
+    assert (road.counters.total("tracks_split"), road.counters.total("tracks_joined")) == (1, 1)
 
 
 def test_one_misread_frame_does_not_make_a_second_vehicle():
@@ -367,3 +382,18 @@ def follow(held: set[int], update: Update) -> None:
         held.add(other)
     for track in update.closed:
         held.discard(track)
+
+
+def test_what_the_detector_was_never_sure_of_is_a_sighting_only_with_a_plausible_text():
+    def passage(text, score: float) -> Road:
+        road = Road()
+        road.score = score
+        for index in range(8):
+            road.frame((400 + 30 * index, 300 + 60 * index, text))
+        return road
+
+    badge = passage("!blurred", 0.5)
+    assert not badge.end()
+    assert badge.counters.counts["tracks_dropped", "never surely a plate"] == 1
+    assert [sighting.text for sighting in passage("!blurred", 0.9).end()] == [""]
+    assert [sighting.text for sighting in passage("30A12345", 0.5).end()] == ["30A12345"]

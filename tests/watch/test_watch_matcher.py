@@ -1,14 +1,29 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anpr.plates.confusions import cost
-from anpr.records import Severity
+from anpr.plates.confusions import Confusions, shipped
+from anpr.records import ALPHABET, Severity
 from anpr.watch.entries import Entry
 from anpr.watch.lists import WatchList
 from anpr.watch.matcher import Match, Matcher
 
 NOW = 1_767_225_600.0
+
+
+def make_confusions(*pairs: tuple[str, float]) -> Confusions:
+    """Two characters that are taken for each other, with the probability; all other pairs have 0.0002."""
+    probabilities = np.full((36, 36), 2e-4)
+    for (one, other), probability in pairs:
+        here, there = ALPHABET.index(one), ALPHABET.index(other)
+        probabilities[here, there] = probabilities[there, here] = probability
+    np.fill_diagonal(probabilities, 0.0)
+    np.fill_diagonal(probabilities, 1.0 - probabilities.sum(axis=0))
+    return Confusions(-np.log(probabilities))
+
+
+ALIKE = make_confusions(("38", 0.01), ("8B", 0.02), ("0D", 0.02), ("56", 0.01), ("27", 0.009))
 
 
 def make_list(*plates: str, name: str = "stolen", severity: Severity = "ALERT") -> WatchList:
@@ -53,9 +68,9 @@ def test_an_uncertain_exact_match_is_a_check() -> None:
 
 
 def test_a_confusion_of_shapes_is_a_check_with_its_reason() -> None:
-    (match,) = ask(Matcher((make_list("30A12348"),)), "30A12343")
+    (match,) = ask(Matcher((make_list("30A12348"),), confusions=ALIKE), "30A12343")
     assert (match.reason, match.severity) == ("8 read as 3 at position 8", "CHECK")
-    assert match.probability == pytest.approx(0.99 * 2.718281828 ** -cost("3", "8"))
+    assert match.probability == pytest.approx(0.99 * 0.01)
 
 
 def test_the_entry_overrides_the_severity() -> None:
@@ -93,7 +108,7 @@ def test_a_character_too_many_or_missing_at_the_end() -> None:
 
 
 def test_near_matches_only_where_the_list_has_no_exact_one() -> None:
-    matcher = Matcher((make_list("30A12348", "30A12343"), make_list("30A12343", name="other")))
+    matcher = Matcher((make_list("30A12348", "30A12343"), make_list("30A12343", name="other")), confusions=ALIKE)
     matches = ask(matcher, "30A12348")
     assert [(match.watch_list.name, match.reason) for match in matches] == [
         ("stolen", "exact"),
@@ -119,11 +134,34 @@ def test_an_unsettled_read_asks_with_its_raw_text() -> None:
     assert matcher.match(text="", raw="", alternatives=(), lattice=(), seen_seconds=NOW) == ()
 
 
+def test_what_was_not_settled_is_never_an_alert() -> None:
+    """Reads of damaged pictures alone are sure of their text, and yet settle none."""
+    matcher = Matcher((make_list("30A12345"),))
+    (match,) = matcher.match(
+        text="",
+        raw="30A12345",
+        alternatives=(("30A12345", 0.999),),
+        lattice=make_lattice("30A12345"),
+        seen_seconds=NOW,
+    )
+    assert (match.reason, match.severity, match.probability) == ("exact", "CHECK", 0.999)
+
+
 def test_the_minimum_is_a_parameter() -> None:
     lists = (make_list("30A12348"),)
-    assert ask(Matcher(lists, min_probability=0.5), "30A12343") == ()
+    assert len(ask(Matcher(lists, confusions=ALIKE), "30A12343")) == 1
+    assert ask(Matcher(lists, min_probability=0.5, confusions=ALIKE), "30A12343") == ()
     with pytest.raises(ValueError, match="min_probability"):
         Matcher(lists, min_probability=0.0)
+
+
+def test_the_measured_table_is_the_default() -> None:
+    pairs = [(read, *pair) for read in "0123456789" for pair in shipped().truths(read, max_cost=4.7)]
+    for read, truth, cost in pairs:
+        (match,) = ask(Matcher((make_list(f"30A1234{truth}"),)), f"30A1234{read}")
+        assert match.reason == f"{truth} read as {read} at position 8"
+        assert match.probability == pytest.approx(0.99 * np.exp(-cost))
+    assert pairs
 
 
 def test_lists_need_different_names() -> None:
@@ -138,16 +176,17 @@ DIGITS = st.text("0123456789", min_size=5, max_size=5)
 @given(
     numbers=st.lists(DIGITS, max_size=12, unique=True),
     read=DIGITS,
+    confusions=st.sampled_from([ALIKE, shipped()]),
     doubt=st.dictionaries(
         st.integers(3, 7), st.tuples(st.sampled_from("0123456789"), st.floats(0.01, 0.4)), max_size=3
     ),
 )
 def test_the_index_equals_a_scan_of_all_entries(
-    numbers: list[str], read: str, doubt: dict[int, tuple[str, float]]
+    numbers: list[str], read: str, confusions: Confusions, doubt: dict[int, tuple[str, float]]
 ) -> None:
     text = "30A" + read
     doubt = {position: value for position, value in doubt.items() if value[0] != text[position]}
-    matcher = Matcher((make_list(*("30A" + number for number in numbers)),))
+    matcher = Matcher((make_list(*("30A" + number for number in numbers)),), confusions=confusions)
     expected: dict[str, float] = {}
     for number in numbers:
         plate = "30A" + number
@@ -157,7 +196,7 @@ def test_the_index_equals_a_scan_of_all_entries(
             break
         if len(differing) == 1:
             (position,) = differing
-            ratio = 2.718281828459045 ** -cost(text[position], plate[position])
+            ratio = 2.718281828459045 ** -confusions.cost(text[position], plate[position])
             other, probability = doubt.get(position, ("", 0.0))
             if other == plate[position]:
                 ratio = max(ratio, probability / (1 - probability))
