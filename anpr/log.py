@@ -16,7 +16,8 @@ import structlog
 
 Level = Literal["debug", "info", "warning", "error"]
 
-_USER_INFO = re.compile(r"(?<=://)[^/?#\s]*@")
+_USER_INFO = re.compile(r"(:/{1,2})[^\s\"']*@")
+"""A password may hold `/ ? #`, and a file name that was meant as a URL has lost one of its slashes."""
 _QUERY_SECRET = re.compile(r"(?i)\b(password|passwd|pass|pwd|token|secret|key)=[^&\s\"']+")
 _SECRET_NAMES = frozenset({"password", "passwd", "secret", "token", "authorization"})
 _HIDDEN = "***"
@@ -24,7 +25,7 @@ _HIDDEN = "***"
 
 def redact(text: str) -> str:
     """`text` without the credentials of its URLs (`rtsp://user:pw@host` becomes `rtsp://***@host`)."""
-    return _QUERY_SECRET.sub(rf"\1={_HIDDEN}", _USER_INFO.sub(f"{_HIDDEN}@", text))
+    return _QUERY_SECRET.sub(rf"\1={_HIDDEN}", _USER_INFO.sub(rf"\1{_HIDDEN}@", text))
 
 
 def mask_plate(text: str) -> str:

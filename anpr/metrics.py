@@ -21,6 +21,11 @@ class Counters:
         """The sum of `name` over all reasons."""
         return sum(count for (key, _), count in self.counts.items() if key == name)
 
+    def take(self) -> Mapping[tuple[str, str], int]:
+        """What was counted since the last call; counting starts anew."""
+        counts, self.counts = self.counts, {}
+        return counts
+
     def merge(self, other: Mapping[tuple[str, str], int]) -> None:
         """Add another set of counts to this one."""
         for (name, reason), count in other.items():

@@ -71,3 +71,8 @@ def test_redact_hides_every_user_info_and_is_idempotent(user_info: str) -> None:
 def test_masked_plates_keep_too_little_to_find_a_vehicle() -> None:
     assert log.mask_plate("30A12345") == "30A1***5"
     assert log.mask_plate("30A") == "***"
+
+
+@pytest.mark.parametrize("url", ["rtsp://a:hunter2@host/x", "rtsp:/a:hunter2@host/x", "rtsp://a:p/hunter2?@host/x"])
+def test_redact_hides_passwords_of_any_spelling(url: str) -> None:
+    assert log.redact(f"{url}: no such file") == f"{url.partition('a:')[0]}***@host/x: no such file"

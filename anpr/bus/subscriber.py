@@ -101,7 +101,7 @@ class Subscriber:
                 set_common_options(socket, endpoint, max_message_bytes=MAX_MESSAGE_BYTES)
                 socket.rcvhwm = queue_messages
                 socket.reconnect_ivl = 100
-                socket.reconnect_ivl_max = 5000
+                socket.reconnect_ivl_max = 500  # what is published before the connection stands is missed
                 socket.subscribe(b"")
                 with told_as_bus_errors(endpoint, cure="give tcp://host:port or ipc://path"):
                     socket.connect(endpoint)

@@ -25,6 +25,7 @@ def application() -> typer.Typer:
     from anpr.cli.check_config import check_config
     from anpr.cli.doctor import doctor
     from anpr.cli.listen import listen
+    from anpr.cli.models import models
     from anpr.cli.read import read
     from anpr.cli.replay import replay
     from anpr.cli.run import run
@@ -40,7 +41,7 @@ def application() -> typer.Typer:
         context_settings=CONTEXT,
     )
     app.callback()(_options)
-    for verb in (run, replay, read, listen, search, check_config, doctor):
+    for verb in (run, replay, read, listen, search, check_config, doctor, models):
         app.command()(verb)
     app.add_typer(watch, name="watch")
     return app

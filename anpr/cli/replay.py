@@ -45,7 +45,8 @@ def replay(
 ) -> None:
     """Decode, detect, read, track, store, match and publish recorded footage, as fast as the machine can.
 
-    A clip that the site file names as a camera's file is played as that camera.
+    A clip that the site file names as a camera's file is played as that camera. Exit code 1 if one of several clips
+    could not be read.
     """
     import msgspec
 
@@ -64,7 +65,8 @@ def replay(
         print(msgspec.json.encode(summary).decode())
     else:
         _print(summary, sightings=not summary_only)
-    raise typer.Exit(_INTERRUPTED if stop.is_set() else exits.OK)
+    unreadable = exits.FINDINGS if "reads_failed.clip" in summary.counts else exits.OK
+    raise typer.Exit(_INTERRUPTED if stop.is_set() else unreadable)
 
 
 def _play(
@@ -84,6 +86,7 @@ def _play(
     from anpr.config import load_pipeline
     from anpr.engine.box import open_hub
     from anpr.engine.pipeline import build_stages, rehearse
+    from anpr.errors import MediaError
     from anpr.replay.footage import find_clips, play
     from anpr.replay.summary import Summary
     from anpr.replay.truth import load_truth
@@ -115,20 +118,26 @@ def _play(
         for clip in clips:
             if stop.is_set():
                 break
-            with _progress(clip.path.name) as progress:
-                played.append(
-                    play(
-                        clip,
-                        stages,
-                        hub,
-                        site_id=site.site.id if site else "replay",
-                        clock=clock,
-                        realtime=realtime,
-                        stop=stop,
-                        on_facts=progress.begin,
-                        on_frame=progress.advance,
+            try:
+                with _progress(clip.path.name) as progress:
+                    played.append(
+                        play(
+                            clip,
+                            stages,
+                            hub,
+                            site_id=site.site.id if site else "replay",
+                            clock=clock,
+                            realtime=realtime,
+                            stop=stop,
+                            on_facts=progress.begin,
+                            on_frame=progress.advance,
+                        )
                     )
-                )
+            except MediaError as error:
+                if clip is clips[-1] and not played:
+                    raise
+                hub.counters.add("reads_failed", reason="clip")
+                print(f"anpr: {error}", file=sys.stderr)
         hub.finish()
         seconds = time.perf_counter() - started
     return Summary.of(

@@ -93,9 +93,15 @@ class Hub:
         return HEARTBEAT_CHECK_SECONDS if due_in_seconds is None else min(due_in_seconds, HEARTBEAT_CHECK_SECONDS)
 
     def finish(self) -> None:
-        """Store and publish all that waits, now. Raises StoreError if the store does not take it."""
-        self._work()
-        self._publish(self._group.flush())
+        """Store and publish all that waits, now. Raises StoreError, with how much is lost, if the store refuses."""
+        try:
+            self._work()
+            self._publish(self._group.flush())
+        except StoreError as error:
+            lost = len(self._waiting) + self._group.pending
+            self.counters.add("store_failures")
+            problem = f"{lost} records could not be stored and are lost: {error.problem}"
+            raise StoreError(problem, place=error.place, cure=error.cure) from error
         self._beat()
 
     def _work(self) -> None:

@@ -7,13 +7,19 @@ one and counted: the drops are spread evenly, and what is processed is never old
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from math import inf
 
 from anpr.records import Frame
 
 STOP_CHECK_SECONDS = 0.1
 """How soon a loop that waits for a picture sees that it shall stop."""
+
+
+class Ended(Exception):
+    """No more pictures will come."""
 
 
 class Mailbox:
@@ -34,16 +40,23 @@ class Mailbox:
             self._changed.notify()
             return unfetched
 
-    def take(self, stop: threading.Event) -> Frame | None:
-        """The newest picture; None once closed and empty, or once `stop` is set. Raises what `close` was given."""
+    def take(self, stop: threading.Event, *, patience_seconds: float = inf) -> Frame | None:
+        """The newest picture; None if none came for `patience_seconds`.
+
+        Raises what `close` was given, or Ended, once closed and empty; Ended once `stop` is set.
+        """
+        until_seconds = time.monotonic() + patience_seconds
         with self._changed:
             while self._frame is None and not self._closed and not stop.is_set():
-                self._changed.wait(STOP_CHECK_SECONDS)
+                left_seconds = until_seconds - time.monotonic()
+                if left_seconds <= 0:
+                    return None
+                self._changed.wait(min(left_seconds, STOP_CHECK_SECONDS))
             if stop.is_set():
-                return None
+                raise Ended
             frame, self._frame = self._frame, None
-            if frame is None and self._error is not None:
-                raise self._error
+            if frame is None:
+                raise self._error or Ended
             return frame
 
     def close(self, error: BaseException | None = None) -> Frame | None:
@@ -56,12 +69,17 @@ class Mailbox:
 
 
 def newest(
-    frames: Generator[Frame, None, None], *, stop: threading.Event, on_drop: Callable[[str], None]
-) -> Iterator[Frame]:
+    frames: Generator[Frame, None, None],
+    *,
+    stop: threading.Event,
+    on_drop: Callable[[str], None],
+    silence_seconds: float = inf,
+) -> Iterator[Frame | None]:
     """Run `frames` in a thread of its own and yield always the newest picture, until it ends or `stop` is set.
 
-    What `frames` raises is raised here. `on_drop` is told why each unfetched picture was dropped. The thread ends with
-    `frames`, or at the first picture after this generator has ended.
+    If none comes for `silence_seconds`, None is yielded, once until the next picture. What `frames` raises is raised
+    here. `on_drop` is told why each unfetched picture was dropped. The thread ends with `frames`, or at the first
+    picture after this generator has ended.
     """
     mailbox = Mailbox()
 
@@ -81,8 +99,12 @@ def newest(
     thread = threading.Thread(target=decode, name="decode", daemon=True)
     thread.start()
     try:
-        while (frame := mailbox.take(stop)) is not None:
-            yield frame
+        with suppress(Ended):
+            patience_seconds = silence_seconds
+            while True:
+                frame = mailbox.take(stop, patience_seconds=patience_seconds)
+                patience_seconds = inf if frame is None else silence_seconds
+                yield frame
     finally:
         if mailbox.close() is not None:
             on_drop("stopped")

@@ -136,9 +136,13 @@ class CameraLoop:
             self._worker = Worker(stages, origin, emit=self._send, counters=self._loop_counters)
             if self._camera.file is not None:
                 self._enter("running")
-            self._worker.run(
-                newest(self._frames(stages.decode), stop=self.stop, on_drop=self._count_drop), stop=self.stop
+            pictures = newest(
+                self._frames(stages.decode),
+                stop=self.stop,
+                on_drop=self._count_drop,
+                silence_seconds=stages.track.jump_seconds,
             )
+            self._worker.run(pictures, stop=self.stop)
             self._enter("ended")
         except AnprError as error:
             self._state = "failed"  # foreseen, like a damaged recording: to start again would not help

@@ -35,6 +35,8 @@ DRAIN_SECONDS = 20.0
 LOOP_SECONDS = 0.2
 LOG_SECONDS = 60.0
 """How often the log says how the cameras fare."""
+CATCH_UP_SECONDS = 5.0
+"""After the hub was full: until then the workers' reports may be those of loops that had to wait."""
 _GRACE_SECONDS = 1.0
 """A process whose pipe has ended may take so long to exit."""
 _BUSY_STATES = frozenset({"running", "streaming"})
@@ -102,6 +104,7 @@ class Supervisor:
         self._work = work
         self._log = structlog.get_logger()
         self._log_at_seconds = clock.monotonic_seconds() + LOG_SECONDS
+        self._patient_until_seconds = clock.monotonic_seconds()
         self._spawn = multiprocessing.get_context("spawn")
         self._slots = [
             _Slot(name=f"worker-{number}", assignment=assignment, pause_seconds=first_pause_seconds)
@@ -154,6 +157,8 @@ class Supervisor:
                 assert isinstance(ready, Connection)
                 self._receive(live[ready], ready)
         now = self._clock.monotonic_seconds()
+        if self._hub.full:
+            self._patient_until_seconds = now + CATCH_UP_SECONDS
         for slot in self._slots:
             self._care(slot, now)
         if now >= self._log_at_seconds:
@@ -230,7 +235,7 @@ class Supervisor:
             return
         silent = now - slot.heard_seconds
         stuck = max((r.idle_seconds for r in slot.reports.values() if r.state in _BUSY_STATES), default=0.0)
-        if not self._hub.full and max(silent, stuck) > self._hang_seconds:
+        if now >= self._patient_until_seconds and max(silent, stuck) > self._hang_seconds:
             self._log.error("worker_hangs", worker=slot.name, silent_seconds=silent, stuck_seconds=stuck)
             slot.heard_seconds = now
             slot.process.kill()

@@ -59,16 +59,21 @@ class Worker:
         self._best: dict[int, Frame] = {}
         """The frame that shows each track's plate best."""
 
-    def run(self, frames: Iterable[Frame], *, stop: threading.Event | None = None) -> None:
+    def run(self, frames: Iterable[Frame | None], *, stop: threading.Event | None = None) -> None:
         """Process `frames` to their end, or until `stop` is set; then settle what is still in view.
 
-        If the source or a stage raises, what is in view is settled first and the error is raised again.
+        None among the frames means that the source has fallen silent: what is in view is settled then. If the source or
+        a stage raises, what is in view is settled first and the error is raised again.
         """
         arrival_seconds = 0.0
         mark = time.perf_counter()
         try:
             for frame in frames:
                 self.seconds.source += time.perf_counter() - mark
+                if frame is None:
+                    self._tell(self._tracker.flush(), time.monotonic())
+                    mark = time.perf_counter()
+                    continue
                 try:
                     self.step(frame)
                 except BaseException:
@@ -104,6 +109,7 @@ class Worker:
         self.seconds.track += tracked - read
         self.counters.add("frames_inferred")
         self.counters.add("plates_found", len(plates))
+        self.counters.merge(self._stages.counters.take())
         for track, _ in update.pictures:
             self._best[track] = frame
         self._tell(update, frame.arrival_seconds)

@@ -174,12 +174,15 @@ class Track:
     def _keep(self, look: Look) -> None:
         self.looks.append(look)
         if len(self.looks) > KEPT_LOOKS:
-            del self.looks[min(range(len(self.looks)), key=lambda index: self.looks[index].weight)]
+            # Damaged ones go first: they must not push out the clean ones, which decide.
+            worst = min(self.looks, key=lambda look: (not look.moment.tainted, look.weight))
+            self.looks.remove(worst)
 
     def vote(self) -> Vote | None:
-        """What the reads say together; None if none was readable."""
+        """What the reads say together, damaged pictures only if there are no others; None if none was readable."""
         if self._ballot is None and self.looks:
-            self._ballot = vote(self.looks, colour=self.colour, lines=self.lines)
+            clean = [look for look in self.looks if not look.moment.tainted]
+            self._ballot = vote(clean or self.looks, colour=self.colour, lines=self.lines)
         return self._ballot
 
     def join(self, earlier: Track) -> bool:

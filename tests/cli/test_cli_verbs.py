@@ -134,6 +134,7 @@ def test_check_config_as_json_and_its_lists(
         (("replay", "none.mp4"), 74, "none.mp4: no such file or folder (check the path)"),
         (("replay", "clip.mp4"), 74, "clip.mp4: the file is empty (0 bytes) (record or copy it again)"),
         (("replay", "empty"), 74, "empty: holds no clips and no images"),
+        (("read", "empty"), 74, "empty: the folder holds no images"),
         (("replay", "clip.mp4", "--pipeline", "fast"), 78, "no pipeline named 'fast'"),
         (("replay", "clip.mp4", "--truth", "none.jsonl"), 74, "cannot read the truth file"),
         (("replay", "clip.mp4", "--bus", "udp://x"), 69, "udp://x: this is no endpoint"),

@@ -146,6 +146,18 @@ def test_nothing_is_lost_while_the_disk_refuses(store: Store, monkeypatch: pytes
     assert hub.totals().counts["events_committed", "hit"] == most
 
 
+def test_what_the_store_refuses_at_the_end_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Any:
+        raise StoreError("the disk is full")
+
+    hub = Hub(store, matcher("30A-123.45"), None, clock=ManualClock())
+    monkeypatch.setattr(type(store.evidence), "put", refuse)
+    for passage in passages():
+        hub.take(passage)
+    with pytest.raises(StoreError, match="2 records could not be stored and are lost: the disk is full"):
+        hub.finish()
+
+
 def test_a_subscriber_hears_what_was_committed_and_the_heartbeat(tmp_path: Path) -> None:
     clock = SystemClock()
     with Store.open(tmp_path / "store", clock=clock, box="box") as store:

@@ -34,6 +34,7 @@ def test_a_slow_loop_gets_new_pictures_and_counts_the_others() -> None:
         source(60, pause_seconds=0.004), stop=threading.Event(), on_drop=lambda why: drops.update([why])
     ):
         time.sleep(0.012)
+        assert frame is not None
         seen.append(frame.index)
     assert seen == sorted(set(seen))
     assert seen[-1] == 59
@@ -59,6 +60,21 @@ def test_stop_ends_a_loop_that_waits_for_a_picture() -> None:
     started = time.monotonic()
     assert list(newest(source(2, pause_seconds=1.0), stop=stop, on_drop=lambda why: None)) == []
     assert time.monotonic() - started < 0.9
+
+
+def test_a_silence_is_told_once_and_the_next_picture_still_comes() -> None:
+    def hesitant() -> Generator[Frame, None, None]:
+        first, second = frames(2)
+        yield first
+        time.sleep(0.5)
+        yield second
+        raise OSError("camera")
+
+    pictures = newest(hesitant(), stop=threading.Event(), on_drop=lambda why: None, silence_seconds=0.1)
+    seen = [next(pictures) for _ in range(3)]
+    assert [None if frame is None else frame.index for frame in seen] == [0, None, 1]
+    with pytest.raises(OSError, match="camera"):
+        next(pictures)
 
 
 def test_a_loop_that_raises_leaves_no_thread_and_loses_no_count() -> None:

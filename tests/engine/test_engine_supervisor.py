@@ -16,7 +16,7 @@ from anpr.clock import SystemClock
 from anpr.config.pipeline import Pipeline
 from anpr.config.site import Camera
 from anpr.engine import supervisor as supervisor_module
-from anpr.engine.messages import Passage
+from anpr.engine.messages import CameraReport, Passage, encode
 from anpr.engine.pipeline import Stages
 from anpr.engine.process import Assignment
 from anpr.engine.supervisor import Supervisor
@@ -63,6 +63,13 @@ def stuck_stages(pipeline: Pipeline) -> Stages:
 def hang(connection: Connection, assignment: Assignment) -> None:
     """A worker that never says a word."""
     time.sleep(600)
+
+
+def wait_for_the_hub(connection: Connection, assignment: Assignment) -> None:
+    """A worker whose first report is that of a loop which had to wait for the hub."""
+    for idle_seconds in (600.0, *[0.0] * 600):
+        connection.send_bytes(encode(CameraReport("a", "streaming", idle_seconds, (), {})))
+        time.sleep(1.0 if idle_seconds else 0.1)
 
 
 def assignment(*cameras: Camera, build: Callable[[Pipeline], Stages] = fake_stages) -> Assignment:
@@ -250,3 +257,20 @@ def test_while_the_hub_is_full_workers_wait_and_nothing_is_lost(short_clip: Path
         hub.full = False
         wait_until(lambda: len(hub.finals("a")) == 2)
     assert hub.finals("a") == list(TEXTS.values())
+
+
+def test_a_loop_that_had_to_wait_for_the_hub_does_not_hang(short_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "CATCH_UP_SECONDS", 60.0)
+    hub = CollectingHub()
+    supervisor = Supervisor(
+        [assignment(camera("a", short_clip))], hub, clock=SystemClock(), hang_seconds=30.0, work=wait_for_the_hub
+    )
+    hub.full = True
+    with running(supervisor):
+        wait_until(lambda: bool(supervisor.pids))
+        pids = supervisor.pids
+        time.sleep(1.0)
+        hub.full = False
+        wait_until(lambda: bool(supervisor.reports) and supervisor.reports["a"].idle_seconds == 0.0)
+        assert supervisor.pids == pids
+        os.kill(pids[0], signal.SIGKILL)

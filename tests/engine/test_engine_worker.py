@@ -66,6 +66,24 @@ def test_what_is_in_view_is_settled_when_the_source_fails() -> None:
     assert passages[-1].sighting.frames == 10
 
 
+def test_what_is_in_view_is_settled_when_the_camera_falls_silent() -> None:
+    told: list[list[str]] = []
+    passages: list[Passage] = []
+
+    def silent_after(count: int) -> Iterator[Frame | None]:
+        yield from frames(count)
+        yield None
+        told.append([passage.sighting.state for passage in passages])
+        yield from frames(44)[40:]
+
+    worker = Worker(fake_stages(), ORIGIN, emit=passages.append)
+    worker.run(silent_after(10))
+    assert told == [["preview", "final"]]
+    assert passages[1].sighting.frames == 10
+    assert [passage.sighting.track for passage in passages if passage.sighting.state == "final"] == [0, 1]
+    assert worker.counters.total("frames_inferred") == 14
+
+
 def test_a_stage_that_raises_ends_the_loop_and_counts_its_frame() -> None:
     class Failing(FakeDetector):
         def detect(self, frame: Frame) -> list[Plate]:

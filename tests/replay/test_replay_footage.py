@@ -97,6 +97,24 @@ def test_the_command_prints_one_json_object(
     assert set(told["stage_ms"]) == {"source", "detect", "read", "track", "pictures", "emit"}
 
 
+def test_a_clip_that_cannot_be_read_does_not_cost_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((240, 320, 3), 90, np.uint8))
+    (tmp_path / "a.mp4").write_bytes(b"")
+    good = [str(tmp_path / f"{number}.png") for number in range(3)]
+    monkeypatch.setattr(sys, "argv", ["anpr", "replay", good[0], str(tmp_path / "a.mp4"), *good[1:], "--json"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    structlog.reset_defaults()
+    captured = capsys.readouterr()
+    assert caught.value.code == 1
+    assert "a.mp4: the file is empty" in captured.err
+    told = json.loads(captured.out)
+    assert (told["frames"], told["counts"]["reads_failed.clip"]) == (3, 1)
+
+
 def test_a_terminal_sees_progress(tmp_path: Path) -> None:
     for number in range(4):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((240, 320, 3), 90, np.uint8))

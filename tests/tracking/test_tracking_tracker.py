@@ -265,6 +265,18 @@ def test_clean_frames_decide_among_damaged_ones():
     assert (only.text, only.tainted) == ("30A12345", False)
 
 
+@pytest.mark.parametrize("damaged", [12, 60])
+def test_many_damaged_frames_do_not_outvote_a_weak_clean_one(damaged):
+    road = Road()
+    road.frame((400, 300, sure_lattice("30A12845", 0.6)))
+    for step in range(damaged):
+        road.frame((400, 300 + 5 * step, "30A12345"), tainted=True)
+    (only,) = road.end()
+    assert (only.text, only.tainted) == ("30A12845", False)
+    assert only.probability < 0.95
+    assert not any(sighting.state == "preview" for update in road.updates for sighting in update.sightings)
+
+
 def test_lines_and_colour_are_those_of_most_frames():
     road = Road()
     for step in range(5):
