@@ -16,7 +16,7 @@ CPU = ["onnxruntime>=1.26"]
 EXTRAS = {
     "cpu": CPU,
     "gpu": ["onnxruntime-gpu>=1.26", "pycuda>=2025.1"],
-    "paddle": ["paddleocr>=3.0"],
+    "paddle": ["rapidocr>=3.10", "tomli-w>=1.1"],
     "bridges": ["aiomqtt>=2.3", "nats-py>=2.9", "aiokafka>=0.12", "httpx>=0.28"],
     "train": ["torch==2.13.0", "onnx>=1.21", "matplotlib>=3.9", "tomli-w>=1.1"],
     "dev": [

@@ -12,9 +12,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import tomli_w
 
@@ -23,8 +24,12 @@ from anpr.config import load_pipeline
 from anpr.engine.pipeline import build_stages
 from anpr.nets.model import ModelFolder
 from anpr.video.images import load_image
-from bench import report
+from bench import report, rivals
 
+Answer: TypeAlias = Callable[[dict[str, str]], dict[str, Any]]
+"""A line of labels.csv -> what `anpr read --json` says of its picture."""
+
+COLUMNS = ("exact", "exact_top1", "cer", "found", "false", "accept_wrong")
 GROUPS = {
     "crops_exact": ("crop/crops-vn",),
     "cars_exact": ("scene/car-phone", "scene/car-gate"),
@@ -32,25 +37,67 @@ GROUPS = {
 }
 
 
-def predict(data: Path, rows: Sequence[dict[str, str]], pipeline: str, output: Path) -> None:
-    """Write one JSON line per picture, as `anpr read --json` prints it."""
-    stages = build_stages(load_pipeline(pipeline))
-    with output.open("w", encoding="utf-8") as file:
-        for row in rows:
-            answer = read_frame(stages, load_image(data / row["image"]), crops=row["kind"] == "crop")
-            file.write(json.dumps({"image": row["image"], **answer}, ensure_ascii=False) + "\n")
+def measure(
+    data: Path, rows: Sequence[dict[str, str]], answer: Answer, errors: Path | None = None
+) -> tuple[dict[str, float], list[list[object]]]:
+    """Figures by name, and the table's lines, of one way to read pictures."""
+    counts = Counter(f"{row['kind']}/{row['category']}" for row in rows if row["readable"] == "yes" and row["text"])
+    figures: dict[str, float] = {}
+    table: list[list[object]] = []
+    for kind in ("crop", "scene"):
+        answers = [{"image": row["image"], **answer(row)} for row in rows if row["kind"] == kind]
+        if not answers:
+            continue
+        scores = score(data, answers, errors and errors / f"{kind}.tsv")
+        figures[f"{kind}_ms"] = statistics.median(one["ms"] for one in answers)
+        for group, values in scores.items():
+            table.append([group, counts.get(group, ""), *(values.get(column, "") for column in COLUMNS)])
+        overall = scores["all"]
+        if kind == "crop":
+            figures |= {"accept_wrong": overall.get("accept_wrong", 0.0), "ece": overall.get("ece", 0.0)}
+            figures["foreign_as_vn"] = overall.get("foreign_as_vn", 0.0)
+        else:
+            figures |= {"found": overall.get("found", 0.0), "false_per_1000": overall.get("false", 0.0)}
+            figures |= {"scenes_exact": overall.get("exact", 0.0), "scenes_ece": overall.get("ece", 0.0)}
+        for name, groups in GROUPS.items():
+            if groups[0].startswith(f"{kind}/"):
+                figures[name] = pooled(scores, counts, groups)
+    return figures, table
 
 
-def score(data: Path, predictions: Path, errors: Path | None) -> dict[str, dict[str, float]]:
-    """What the folder's own scorer says."""
-    command = [sys.executable, str(data / "score.py"), str(predictions), "--split", "dev", "--json"]
-    if errors:
-        command += ["--errors", str(errors)]
-    result: dict[str, dict[str, float]] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+def score(data: Path, answers: Sequence[dict[str, Any]], errors: Path | None) -> dict[str, dict[str, float]]:
+    """What the folder's own scorer says of answers in the form of `anpr read --json`."""
+    with tempfile.TemporaryDirectory() as folder:
+        predictions = Path(folder) / "predictions.jsonl"
+        lines = (json.dumps(answer, ensure_ascii=False) for answer in answers)
+        predictions.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        command = [sys.executable, str(data / "score.py"), str(predictions), "--split", "dev", "--json"]
+        if errors:
+            errors.parent.mkdir(parents=True, exist_ok=True)
+            command += ["--errors", str(errors)]
+        result: dict[str, dict[str, float]] = json.loads(
+            subprocess.run(command, capture_output=True, check=True).stdout
+        )
     return result
 
 
-def pooled(scores: dict[str, dict[str, float]], counts: dict[str, int], groups: Sequence[str]) -> float:
+def of_rapidocr(data: Path, rows: Sequence[dict[str, str]]) -> dict[str, float]:
+    """RapidOCR's figures on the same pictures; of its two ways to read crops the better one. Prints its table."""
+    rival = rivals.RapidOcr.open()
+    figures, table = measure(data, rows, lambda row: rival.answer(data / row["image"], row["kind"]))
+    halved, halved_table = measure(
+        data, [row for row in rows if row["kind"] == "crop"], lambda row: rival.answer(data / row["image"], "halved")
+    )
+    way = "crops: lines found by its detector"
+    if halved.get("crops_exact", 0.0) > figures.get("crops_exact", 0.0):
+        way = "crops: recognition alone, two lines cut in half"
+        table = halved_table + [line for line in table if str(line[0]).startswith("scene")]
+        figures |= halved
+    report.show(f"the same pictures, {rival.name} on one core ({way})", ["group", "readable", *COLUMNS], table)
+    return {f"rapidocr_{name}": value for name, value in figures.items()}
+
+
+def pooled(scores: dict[str, dict[str, float]], counts: Mapping[str, int], groups: Sequence[str]) -> float:
     """Exact reads of several groups together."""
     known = [(scores[group]["exact"], counts[group]) for group in groups if "exact" in scores.get(group, {})]
     return sum(exact * count for exact, count in known) / max(1, sum(count for _, count in known))
@@ -77,6 +124,8 @@ def main() -> int:
     parser = report.parser(__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with labels.csv and score.py")
     parser.add_argument("--pipeline", default="stills")
+    parser.add_argument("--sample", type=int, help="about so many pictures, evenly spaced, instead of all")
+    parser.add_argument("--against", choices=("rapidocr",), help="also read the pictures with another engine")
     parser.add_argument("--errors", type=Path, help="folder for the lists of misses")
     parser.add_argument("--write-models", action="store_true", help="put the figures into the models' model.toml")
     arguments = parser.parse_args()
@@ -84,44 +133,22 @@ def main() -> int:
         sys.exit(f"{arguments.data}: no labels.csv; name the labelled folder with --data")
     with (arguments.data / "labels.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "dev"]
-    if arguments.quick:
-        rows = rows[::12]
-    counts: dict[str, int] = {}
-    for row in rows:
-        if row["readable"] == "yes" and row["text"]:
-            group = f"{row['kind']}/{row['category']}"
-            counts[group] = counts.get(group, 0) + 1
-    figures: dict[str, float] = {}
-    table: list[list[object]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for kind in ("crop", "scene"):
-            predictions = Path(folder) / f"{kind}.jsonl"
-            predict(arguments.data, [row for row in rows if row["kind"] == kind], arguments.pipeline, predictions)
-            if arguments.errors:
-                arguments.errors.mkdir(parents=True, exist_ok=True)
-            scores = score(arguments.data, predictions, arguments.errors and arguments.errors / f"{kind}.tsv")
-            times = [json.loads(line)["ms"] for line in predictions.read_text().splitlines()]
-            figures[f"{kind}_ms"] = statistics.median(times)
-            for group, values in scores.items():
-                found = [
-                    values.get(key, "") for key in ("exact", "exact_top1", "cer", "found", "false", "accept_wrong")
-                ]
-                table.append([group, counts.get(group, ""), *found])
-            overall = scores["all"]
-            if kind == "crop":
-                figures |= {"accept_wrong": overall.get("accept_wrong", 0.0), "ece": overall.get("ece", 0.0)}
-                figures["foreign_as_vn"] = overall.get("foreign_as_vn", 0.0)
-            else:
-                figures |= {"found": overall.get("found", 0.0), "false_per_1000": overall.get("false", 0.0)}
-                figures |= {"scenes_exact": overall.get("exact", 0.0), "scenes_ece": overall.get("ece", 0.0)}
-            for name, groups in GROUPS.items():
-                if groups[0].startswith(f"{kind}/"):
-                    figures[name] = pooled(scores, counts, groups)
-    report.show(
-        f"dev split of {arguments.data.name}, pipeline {arguments.pipeline}",
-        ["group", "readable", "exact", "exact_top1", "cer", "found", "false/1000", "accept_wrong"],
-        table,
+    if arguments.quick or arguments.sample:
+        rows = rows[:: max(1, len(rows) // arguments.sample) if arguments.sample else 12]
+    stages = build_stages(load_pipeline(arguments.pipeline))
+    figures, table = measure(
+        arguments.data,
+        rows,
+        lambda row: read_frame(stages, load_image(arguments.data / row["image"]), crops=row["kind"] == "crop"),
+        arguments.errors,
     )
+    title = f"dev split of {arguments.data.name}, {len(rows)} pictures, pipeline {arguments.pipeline}"
+    report.show(title, ["group", "readable", *COLUMNS], table)
+    if arguments.against:
+        try:
+            figures |= of_rapidocr(arguments.data, rows)
+        except ImportError as error:
+            print(f"without RapidOCR: {error} (pip install 'anpr[paddle]')", file=sys.stderr)
     report.show("figures", ["figure", "value"], [[name, float(value)] for name, value in figures.items()])
     if arguments.write_models:
         write_models(arguments.pipeline, figures)

@@ -51,6 +51,16 @@ class Recognise(Table):
     alternatives: Annotated[int, Field(ge=1, le=100)] = 5
 
 
+class ReadAgain(Table):
+    """A second reader for unsure plates; the names and defaults of `anpr.nets.second_opinion.OpinionOptions`."""
+
+    model: ModelName
+    """A folder, or the name of a bundled model."""
+    below_probability: Fraction = 0.9
+    first_weight: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
+    second_weight: Annotated[float, Field(gt=0.0, le=100.0)] = 0.5
+
+
 class Track(Table):
     """How the plates of one vehicle are joined and voted; the names and defaults of `anpr.tracking.TrackOptions`."""
 
@@ -62,6 +72,7 @@ class Track(Table):
     preview_probability: Fraction = 0.95
     text_probability: Fraction = 0.2
     flicker_frames: Annotated[int, Field(ge=1, le=1000)] = 1
+    plate_score: Fraction = 0.55
     plausible_probability: Fraction = 0.5
     max_tracks: Annotated[int, Field(ge=1, le=4096)] = 64
 
@@ -85,6 +96,8 @@ class Preset(Table):
     decode: Decode = Decode()
     detector: Detect = Detect()
     reader: Recognise = Recognise()
+    second_reader: ReadAgain | None = None
+    """None: every plate is read once."""
     track: Track = Track()
     pictures: Pictures = Pictures()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -12,9 +12,13 @@ import numpy as np
 from anpr.config.fields import Table
 from anpr.config.pipeline import Pictures, Pipeline
 from anpr.engine.pictures import pictures_of
+from anpr.errors import ModelError
+from anpr.metrics import Counters
 from anpr.nets.detector import Detector, DetectorOptions
 from anpr.nets.model import ModelFolder
+from anpr.nets.ocr import OcrReader
 from anpr.nets.reader import Reader, ReaderOptions
+from anpr.nets.second_opinion import OpinionOptions, SecondOpinion
 from anpr.records import Frame, Plate, Read
 from anpr.tracking.options import TrackOptions
 from anpr.tracking.sighting import Origin
@@ -50,23 +54,44 @@ class Stages:
     pipeline: str
     """Name and hash of the pipeline file, as sightings carry it."""
     models: tuple[str, ...]
+    counters: Counters = field(default_factory=Counters)
+    """What the stages count of their own; the loop takes it over after each picture."""
 
 
 def build_stages(pipeline: Pipeline) -> Stages:
     """Load the models that `pipeline` names. Raises ModelError or DeviceError."""
     settings = pipeline.settings
     detector = ModelFolder.load(settings.detector.model, "detector")
-    reader = ModelFolder.load(settings.reader.model, "reader")
+    models = [ModelFolder.load(settings.reader.model, "reader")]
+    reader = _reader(models[0], pipeline)
+    counters = Counters()
+    if settings.second_reader:
+        models.append(ModelFolder.load(settings.second_reader.model, "reader"))
+        slots = [model.facts.output.slots for model in models]
+        if slots[0] != slots[1]:
+            raise ModelError(
+                f"reads {slots[1]} slots, the first reader {slots[0]}",
+                place=str(models[1].path),
+                cure="name readers with the same number of slots",
+            )
+        reader = SecondOpinion(
+            first=reader,
+            second=_reader(models[1], pipeline),
+            options=OpinionOptions(**_values(settings.second_reader, but="model")),
+            alternatives=settings.reader.alternatives,
+            counters=counters,
+        )
     return Stages(
         detector=Detector.open(
             detector, DetectorOptions(**_values(settings.detector, but="model")), threads=settings.threads
         ),
-        reader=Reader.open(reader, ReaderOptions(**_values(settings.reader, but="model")), threads=settings.threads),
+        reader=reader,
         decode=DecodeOptions(**_values(settings.decode)),
         track=TrackOptions(**_values(settings.track)),
         pictures=settings.pictures,
         pipeline=pipeline.label,
-        models=(detector.label, reader.label),
+        models=(detector.label, *(model.label for model in models)),
+        counters=counters,
     )
 
 
@@ -99,7 +124,15 @@ def rehearse(stages: Stages) -> float:
         )
         pictures_of(frame, tuple((float(x), float(y)) for x, y in plate.quad), stages.pictures)
     tracker.flush()
+    stages.counters.take()
     return seconds
+
+
+def _reader(model: ModelFolder, pipeline: Pipeline) -> ReadsPlates:
+    """The reader that a model is for."""
+    settings = pipeline.settings
+    kind = OcrReader if model.facts.output.decoding == "ctc" else Reader
+    return kind.open(model, ReaderOptions(**_values(settings.reader, but="model")), threads=settings.threads)
 
 
 def _values(table: Table, *, but: str = "") -> dict[str, Any]:

@@ -17,14 +17,18 @@ Task = Literal["detector", "reader"]
 
 
 class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The picture a model takes: one grey channel, float32 (batch, 1, height, width)."""
+    """The picture a model takes: grey levels, float32 (batch, channels, height, width)."""
 
     name: str
     height: int
     width: int
+    """With `ctc` decoding the widest: a strip is only as wide as its shape asks."""
+    channels: Literal[1, 3] = 1
+    """3: the same grey levels three times, for a net that was trained on colour."""
     mean: float = 0.0
     """Detector: subtracted from the grey level. The reader's input is standardised per plate instead."""
     scale: float = 1.0
+    """Detector: multiplies the grey level. With `ctc` decoding: multiplies the standardised level, then cut at ±1."""
     margin: float = 0.0
     """Reader: share of the plate's size added on every side."""
 
@@ -38,6 +42,10 @@ class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slots: int = 0
     """Reader: positions of the lattice (batch, slots, alphabet + 1)."""
     alphabet: str = ""
+    decoding: Literal["slots", "ctc"] = "slots"
+    """Reader: `slots` are logits of a lattice; `ctc` are probabilities (batch, steps, 1 + dictionary), blank first."""
+    dictionary: str = ""
+    """`ctc`: the file beside `model.toml` that names the classes after the blank, one a line."""
     temperature: float = 1.0
     """Reader: logits are divided by it, fitted on plates that are neither trained on nor scored."""
 
@@ -84,8 +92,8 @@ class ModelFolder:
         return self.path / self.facts.file
 
     @staticmethod
-    def load(where: str | Path, task: Task) -> ModelFolder:
-        """The model folder at a path, or of that name in the package's `models/`.
+    def load(where: str | Path, task: Task | None = None) -> ModelFolder:
+        """The model folder at a path, or of that name in the package's `models/`; `task` is what it must be for.
 
         Raises ModelError if anything is missing, unknown or not what `model.toml` says.
         """
@@ -104,9 +112,9 @@ class ModelFolder:
         folder._verify(task)
         return folder
 
-    def _verify(self, task: Task) -> None:
+    def _verify(self, task: Task | None) -> None:
         facts, place = self.facts, str(self.onnx_path)
-        if facts.task != task:
+        if task is not None and facts.task != task:
             raise ModelError(f"is a {facts.task}, not a {task}", place=str(self.path), cure=f"name a {task} model")
         if "/" in facts.file or not self.onnx_path.is_file():
             raise ModelError("the model file is missing", place=place, cure="restore the model folder")

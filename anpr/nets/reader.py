@@ -67,21 +67,26 @@ class Reader:
         contrast = self.operations.rectify(frame.luma, plate.quad, self.crop[0, 0], margin=facts.input.margin)
         logits = self.session.run(self.crop)[0].astype(np.float64) / facts.output.temperature
         log_probs = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float32)
-        settled = settle(log_probs, top=self.options.alternatives, colour=plate.colour, lines=plate.lines)
-        _, height_px = quad_size(plate.quad)
-        character_px = height_px * (0.38 if plate.lines == 2 else 0.62)
-        unreadable = ""
-        if character_px < self.options.character_height_least_px:
-            unreadable = "too small"
-        elif contrast < self.options.contrast_least:
-            unreadable = "no contrast"
-        elif not settled.text or settled.validity < self.options.validity_least:
-            unreadable = "not a Vietnamese plate"
-        return Read(
-            log_probs=log_probs,
-            raw=settled.raw,
-            text=settled.text,
-            probability=settled.probability,
-            alternatives=settled.alternatives,
-            unreadable=unreadable,
-        )
+        return judged(log_probs, plate, contrast=contrast, options=self.options)
+
+
+def judged(log_probs: NDArray[np.float32], plate: Plate, *, contrast: float, options: ReaderOptions) -> Read:
+    """The Read that a lattice gives of a plate, with the reason where nothing should be read."""
+    settled = settle(log_probs, top=options.alternatives, colour=plate.colour, lines=plate.lines)
+    _, height_px = quad_size(plate.quad)
+    character_px = height_px * (0.38 if plate.lines == 2 else 0.62)
+    unreadable = ""
+    if character_px < options.character_height_least_px:
+        unreadable = "too small"
+    elif contrast < options.contrast_least:
+        unreadable = "no contrast"
+    elif not settled.text or settled.validity < options.validity_least:
+        unreadable = "not a Vietnamese plate"
+    return Read(
+        log_probs=log_probs,
+        raw=settled.raw,
+        text=settled.text,
+        probability=settled.probability,
+        alternatives=settled.alternatives,
+        unreadable=unreadable,
+    )

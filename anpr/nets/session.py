@@ -64,16 +64,19 @@ class Session:
                 cure="restore the model folder",
             )
         shape = inputs[0].shape
-        if list(shape[1:]) != [1, facts.input.height, facts.input.width] or inputs[0].type != "tensor(float)":
+        stated = (facts.input.channels, facts.input.height, facts.input.width)
+        fits = len(shape) == 4 and all(
+            size == wanted for size, wanted in zip(shape[1:], stated, strict=True) if isinstance(size, int)
+        )
+        if not fits or inputs[0].type != "tensor(float)":
             raise ModelError(
-                f"takes {inputs[0].type} {shape}, model.toml says"
-                f" (batch, 1, {facts.input.height}, {facts.input.width})",
+                f"takes {inputs[0].type} {shape}, model.toml says (batch, {', '.join(map(str, stated))})",
                 place=place,
                 cure="restore the model folder",
             )
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Input (n, 1, height, width) -> output as the model's task says."""
+        """Input (n, channels, height, width) -> output as the model's task says."""
         facts = self.model.facts
         result: NDArray[np.float32] = self.runtime.run([facts.output.name], {facts.input.name: batch})[0]
         return result

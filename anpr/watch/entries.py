@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from anpr.errors import PlateError
-from anpr.plates.grammar import require
+from anpr.plates.forms import Kind
+from anpr.plates.grammar import Reading, require
 from anpr.plates.provinces import VIETNAM_TIME
 from anpr.records import Severity
 
@@ -61,6 +62,9 @@ class Entry:
     """File number of the authority."""
     line: int = 0
     """Where it stands in its file, for messages; not part of its content."""
+    kind: Kind | None = None
+    """Of the plates that share this text, the one that the list's spelling means: `29-H1 2345` is a motorbike,
+    `29H-123.45` a car. None where the spelling leaves it open or no other kind shares the text."""
 
     def valid_at(self, seconds: float) -> bool:
         """Whether the entry holds at a wall time."""
@@ -98,9 +102,10 @@ def read_entry(fields: Mapping[str, str], *, line: int) -> tuple[Entry | None, t
     if problems:
         return None, tuple(problems)
 
-    plate = ""
+    plate, kind = "", None
     try:
-        plate = require(fields["plate"])[0].text
+        readings = require(fields["plate"])
+        plate, kind = readings[0].text, meant_kind(fields["plate"], readings)
     except PlateError as error:
         wrong("plate", error.problem, error.cure)
     given_severity = fields.get("severity", "")
@@ -121,6 +126,7 @@ def read_entry(fields: Mapping[str, str], *, line: int) -> tuple[Entry | None, t
         return None, tuple(problems)
     return Entry(
         plate=plate,
+        kind=kind,
         reason=fields.get("reason", ""),
         severity=severity,
         authority=fields.get("authority", ""),
@@ -129,6 +135,18 @@ def read_entry(fields: Mapping[str, str], *, line: int) -> tuple[Entry | None, t
         reference=fields.get("reference", ""),
         line=line,
     ), ()
+
+
+def meant_kind(written: str, readings: Sequence[Reading]) -> Kind | None:
+    """Which of a text's readings the spelling means, by where its groups end; None if it does not tell."""
+
+    def groups(text: str) -> list[str]:
+        return re.split(r"[-\s]+", text.strip().upper().replace(".", "").replace("Đ", "D"))
+
+    if len({reading.kind for reading in readings}) < 2:
+        return None
+    kinds = {reading.kind for reading in readings if groups(reading.display) == groups(written)}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _seconds(value: str, *, end_of_day: bool) -> float:

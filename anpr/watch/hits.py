@@ -18,6 +18,7 @@ def find_matches(matcher: Matcher, sighting: Sighting) -> tuple[Match, ...]:
         alternatives=sighting.alternatives,
         lattice=sighting.lattice,
         seen_seconds=sighting.seen_seconds,
+        kind=sighting.kind,
     )
 
 

@@ -38,7 +38,7 @@ class Match:
     probability: float
     """That the vehicle carries the listed plate."""
     reason: str
-    """`exact`, or `8 read as B at position 3`."""
+    """`exact`, `8 read as B at position 3`, or `exact, but listed as a motorbike, seen as a car`."""
     severity: Severity
     """The entry's or the list's; ALERT is lowered to CHECK unless the match is exact and the read is certain."""
 
@@ -81,11 +81,13 @@ class Matcher:
         alternatives: Sequence[tuple[str, float]],
         lattice: Lattice,
         seen_seconds: float,
+        kind: str = "",
     ) -> tuple[Match, ...]:
         """Matches by falling severity and probability; at most one per list and listed plate.
 
         `text` is the settled plate with `alternatives` (itself first) as in a Sighting; where nothing was settled,
-        `raw` is asked for, and no match is an ALERT. Entries that do not hold at the wall time `seen_seconds` do not
+        `raw` is asked for, and no match is an ALERT; nor is one whose entry means another kind of plate than `kind`,
+        the sighting's, though both share the text. Entries that do not hold at the wall time `seen_seconds` do not
         match.
         """
         read = text or raw
@@ -102,8 +104,10 @@ class Matcher:
         matches: list[Match] = []
         for watch_list, entry in self._holding(read, seen_seconds):
             exact_lists.add(watch_list.name)
-            sure = bool(text) and certain >= self.alert_probability
-            matches.append(Match(entry, watch_list, certain, "exact", _severity(watch_list, entry, sure=sure)))
+            other_kind = entry.kind is not None and bool(kind) and entry.kind != kind
+            sure = bool(text) and certain >= self.alert_probability and not other_kind
+            reason = f"exact, but listed as a {entry.kind}, seen as a {kind}" if other_kind else "exact"
+            matches.append(Match(entry, watch_list, certain, reason, _severity(watch_list, entry, sure=sure)))
         for plate, probability in candidates.items():
             if plate == read or probability < self.min_probability:
                 continue

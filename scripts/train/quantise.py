@@ -26,7 +26,6 @@ from scripts.train.labels import Picture, load_pictures
 from scripts.train.reader import REAL_CATEGORIES
 from scripts.train.reader_data import real_samples
 
-
 KEPT = ("/net/head/head.1", "/attention", "/neighbours", "/classify")
 """Nodes that stay float: the detector's last layer, whose corners need finer steps than 1/256 of their range, and the
 reader's attention and what follows it, which is small."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -63,3 +65,10 @@ def test_lines_of_a_crop_that_form_no_plate_are_still_its_text() -> None:
 
 def test_a_picture_without_text_has_no_plates() -> None:
     assert RapidOcr(lambda _: (None, None)).scene(np.zeros((60, 90, 3), np.uint8)) == []
+
+
+def test_without_the_package_it_is_an_import_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("rapidocr", "rapidocr_onnxruntime"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match="rapidocr"):
+        RapidOcr.open()

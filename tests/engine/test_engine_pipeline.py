@@ -5,21 +5,35 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine_fakes import fake_stages, frames
+from making_ocr import write_recogniser
 
 from anpr.config import load_pipeline
 from anpr.config.fields import Table
-from anpr.config.pipeline import Decode, Detect, Recognise, Track
-from anpr.engine.pipeline import build_stages
+from anpr.config.pipeline import Decode, Detect, ReadAgain, Recognise, Track
+from anpr.engine.pipeline import build_stages, rehearse
+from anpr.engine.worker import Worker
 from anpr.errors import ModelError
+from anpr.metrics import Counters
 from anpr.nets.detector import Detector, DetectorOptions
+from anpr.nets.ocr import OcrReader
 from anpr.nets.reader import Reader, ReaderOptions
+from anpr.nets.second_opinion import OpinionOptions, SecondOpinion
 from anpr.tracking.options import TrackOptions
+from anpr.tracking.sighting import Origin
 from anpr.video.decode import DecodeOptions
+from scripts import paddle_model
 
 
 @pytest.mark.parametrize(
     ("table", "options"),
-    [(Decode, DecodeOptions), (Detect, DetectorOptions), (Recognise, ReaderOptions), (Track, TrackOptions)],
+    [
+        (Decode, DecodeOptions),
+        (Detect, DetectorOptions),
+        (Recognise, ReaderOptions),
+        (ReadAgain, OpinionOptions),
+        (Track, TrackOptions),
+    ],
 )
 def test_a_pipeline_file_has_the_names_and_defaults_of_the_stages(table: type[Table], options: Any) -> None:
     ours = {name: field.default for name, field in table.model_fields.items() if name != "model"}
@@ -57,3 +71,47 @@ def test_a_model_that_is_none_stops_the_start(tmp_path: Path, line: str, problem
     path.write_text(f"[detector]\nmodel = {line}\n")
     with pytest.raises(ModelError, match=problem):
         build_stages(load_pipeline(path))
+
+
+@pytest.fixture
+def recogniser(tmp_path: Path) -> Path:
+    """A model folder with another kind of reader."""
+    write_recogniser(tmp_path / "rec.onnx")
+    return paddle_model.make(tmp_path / "general", tmp_path / "rec.onnx", source="a test", command="none").path
+
+
+def test_a_second_reader_is_asked_as_the_file_says(tmp_path: Path, recogniser: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'[second_reader]\nmodel = "{recogniser}"\nbelow_probability = 1.0\nsecond_weight = 0.3\n')
+    stages = build_stages(load_pipeline(path))
+    assert isinstance(stages.reader, SecondOpinion)
+    assert isinstance(stages.reader.first, Reader)
+    assert isinstance(stages.reader.second, OcrReader)
+    assert stages.reader.options == OpinionOptions(below_probability=1.0, first_weight=1.0, second_weight=0.3)
+    assert stages.reader.counters is stages.counters
+    assert [label.partition("@")[0] for label in stages.models] == ["detector", "reader", "general"]
+    rehearse(stages)
+    assert stages.counters.counts == {}
+
+
+def test_another_kind_of_reader_can_be_the_only_one(tmp_path: Path, recogniser: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'[reader]\nmodel = "{recogniser}"\n')
+    assert isinstance(build_stages(load_pipeline(path)).reader, OcrReader)
+
+
+def test_readers_of_different_lattices_cannot_vote(tmp_path: Path, recogniser: Path) -> None:
+    facts = recogniser / "model.toml"
+    facts.write_text(facts.read_text().replace("slots = 10", "slots = 12"))
+    path = tmp_path / "mine.toml"
+    path.write_text(f'[second_reader]\nmodel = "{recogniser}"\n')
+    with pytest.raises(ModelError, match="reads 12 slots, the first reader 10"):
+        build_stages(load_pipeline(path))
+
+
+def test_what_the_stages_count_is_counted_once_by_the_loop() -> None:
+    counters = Counters()
+    counters.add("second_opinions", 2, reason="agreed")
+    worker = Worker(fake_stages(counters=counters), Origin(site_id="s", camera_id="c", run_seconds=0.0), emit=print)
+    worker.run(frames(3))
+    assert worker.counters.counts["second_opinions", "agreed"] == 2

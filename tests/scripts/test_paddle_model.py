@@ -106,8 +106,7 @@ def test_a_local_folder_with_its_dictionary(tmp_path: Path, name: str, capsys: p
         (source / name).write_text("1\r\nA\r\n", encoding="utf-8")
     assert run(tmp_path / "out", "--from", str(source)) == 0
     assert "out" in capsys.readouterr().out
-    frame, plate = picture_of("11A11111")
-    assert open_reader(tmp_path / "out").read(frame, [plate])[0].raw == "11A11111"
+    assert (tmp_path / "out/dictionary.txt").read_text() == "1\nA\n"
 
 
 def test_a_space_that_only_the_net_knows_is_added(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from anpr.plates.confusions import Confusions, shipped
 from anpr.records import ALPHABET, Severity
-from anpr.watch.entries import Entry
+from anpr.watch.entries import Entry, read_entry
 from anpr.watch.lists import WatchList
 from anpr.watch.matcher import Match, Matcher
 
@@ -204,3 +204,27 @@ def test_the_index_equals_a_scan_of_all_entries(
                 expected[plate] = 0.99 * ratio
     found = {match.entry.plate: match.probability for match in ask(matcher, text, doubt=doubt)}
     assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("written", "seen_kind", "severity", "reason"),
+    [
+        ("29-H1 2345", "car", "CHECK", "exact, but listed as a motorbike, seen as a car"),
+        ("29-H1 2345", "motorbike", "ALERT", "exact"),
+        ("29H-123.45", "car", "ALERT", "exact"),
+        ("29H-123.45", "motorbike", "CHECK", "exact, but listed as a car, seen as a motorbike"),
+        ("29H12345", "motorbike", "ALERT", "exact"),
+        ("30A-123.45", "car", "ALERT", "exact"),
+    ],
+)
+def test_a_text_that_two_kinds_share_alerts_only_for_the_kind_that_was_listed(
+    written: str, seen_kind: str, severity: str, reason: str
+) -> None:
+    entry, problems = read_entry({"plate": written}, line=2)
+    assert entry is not None, problems
+    matcher = Matcher((WatchList("stolen", "v1", (entry,), severity="ALERT"),))
+    text = entry.plate
+    (match,) = matcher.match(
+        text=text, raw=text, alternatives=((text, 0.99),), lattice=(), seen_seconds=NOW, kind=seen_kind
+    )
+    assert (match.severity, match.reason) == (severity, reason)
