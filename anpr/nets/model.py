@@ -59,6 +59,8 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     sources: tuple[str, ...]
     """Every source of training pictures with its stated licence."""
+    log: str = ""
+    """File beside `model.toml` with one JSON line per evaluation of the training; empty if there is none."""
 
 
 class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ import importlib
 import sys
 
 VERBS = {
+    "recipe": "make both models from nothing, in one command",
     "reader": "train the reader",
     "detector": "train the detector",
     "plates": "render plates for the reader to learn from",

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import warnings
@@ -27,6 +28,7 @@ from scripts.train.reader import REAL_CATEGORIES, held_out
 from scripts.train.reader_data import ReaderBatches, real_samples
 
 OPSET = 17
+LOG = "training.jsonl"
 READER_MARGIN = 0.02
 
 
@@ -131,9 +133,10 @@ def main(arguments: argparse.Namespace) -> int:
         "commit": commit,
         "steps": int(state["step"]),
         "seed": int(state["seed"]),
+        "log": LOG,
         "sources": ["rendered plates of scripts/render", *sources],
     }
-    old = folder / "model.toml"
-    old.write_text(tomli_w.dumps(facts), encoding="utf-8")
+    shutil.copyfile(arguments.run / "log.jsonl", folder / LOG)
+    (folder / "model.toml").write_text(tomli_w.dumps(facts), encoding="utf-8")
     print(json.dumps({"folder": str(folder), "bytes": path.stat().st_size, "by": shlex.join(sys.argv)}))
     return 0

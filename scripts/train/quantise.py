@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import shutil
 import tempfile
 import tomllib
 import warnings
@@ -108,6 +109,8 @@ def main(arguments: argparse.Namespace) -> int:
         )
     facts = tomllib.loads((source.path / "model.toml").read_text(encoding="utf-8"))
     facts |= {"name": arguments.name, "sha256": hashlib.sha256(target.read_bytes()).hexdigest(), "accuracy": {}}
+    if source.facts.training.log and source.path != folder:
+        shutil.copyfile(source.path / source.facts.training.log, folder / source.facts.training.log)
     facts["training"]["command"] += f"; quantised to int8 ({arguments.method}, {len(chosen)} training pictures)"
     (folder / "model.toml").write_text(tomli_w.dumps(facts), encoding="utf-8")
     print(f"{folder}: {target.stat().st_size} bytes, from {source.onnx_path.stat().st_size}")

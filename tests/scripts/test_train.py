@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("torch", reason="training needs the extra 'train': pip install '.[train]'")
 pytest.importorskip("onnx", reason="export needs the extra 'train'")
 
-from scripts.train import detector, export, plates, reader
+from scripts.train import detector, export, plates, reader, recipe
 from scripts.train.detector_data import SIDE, DetectorBatches, Scene, View, random_view, targets
 from scripts.train.labels import load_pictures
 from scripts.train.loop import LoopOptions, learning_rate
@@ -134,3 +134,24 @@ def parse(module: object, options: list[str]) -> object:
     parser = argparse.ArgumentParser()
     module.add_arguments(parser)  # type: ignore[attr-defined]
     return parser.parse_args(options)
+
+
+def test_the_recipe_makes_both_models_and_goes_on_where_it_stopped(data: Path, tmp_path: Path) -> None:
+    from anpr.nets.detector import Detector
+    from anpr.nets.model import ModelFolder
+    from anpr.nets.reader import Reader
+
+    options = ["--data", str(data), "--work", str(tmp_path / "work"), "--models", str(tmp_path / "models")]
+    arguments = parse(recipe, [*options, "--scale", "0.0005", "--workers", "0"])
+    assert recipe.main(arguments) == 0
+    folders = [ModelFolder.load(tmp_path / "models/detector", "detector")]
+    folders.append(ModelFolder.load(tmp_path / "models/reader", "reader"))
+    Detector.open(folders[0])
+    Reader.open(folders[1])
+    for folder in folders:
+        assert "quantised" in folder.facts.training.command
+        assert (folder.path / folder.facts.training.log).read_text().count('"step"') == 1
+    (tmp_path / "work/quads-3.done").unlink()
+    before = (tmp_path / "work/reader-3/checkpoint.pt").stat().st_mtime_ns
+    assert recipe.main(arguments) == 0
+    assert (tmp_path / "work/reader-3/checkpoint.pt").stat().st_mtime_ns == before
