@@ -55,6 +55,7 @@ def run(
         clock=clock,
     )
     with opened as hub:
+        hub.recover()
         supervisor = Supervisor(assignments, hub, clock=clock)
         supervisor.run(stop)
     counts = {f"{name}.{reason}" if reason else name: n for (name, reason), n in supervisor.counters.counts.items()}

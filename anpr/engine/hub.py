@@ -7,7 +7,7 @@ too much waits, nothing more is taken, the workers wait on their pipes, and live
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 import structlog
@@ -18,7 +18,7 @@ from anpr.engine.messages import Passage
 from anpr.errors import BusError, StoreError
 from anpr.metrics import Counters
 from anpr.records import Event, Hit, Sighting
-from anpr.store import GroupCommit, Store
+from anpr.store import GroupCommit, Query, Store
 from anpr.watch.hits import find_matches, raise_hit, withdraw_hit
 from anpr.watch.matcher import Matcher
 
@@ -27,6 +27,8 @@ MOST_WAITING = 256
 RETRY_SECONDS = 1.0
 """After the store failed."""
 HEARTBEAT_CHECK_SECONDS = 0.2
+LONGEST_PASSAGE_SECONDS = 3600.0
+"""How far before its newest record an earlier run may have left a passage open: a jam holds vehicles in view."""
 KEPT_LATENCIES = 100_000
 
 
@@ -55,6 +57,8 @@ class Hub:
         self._waiting: deque[Passage] = deque()
         self._uncommitted: set[str] = set()
         """Ids of sightings in the group."""
+        self._previews: dict[str, Sighting] = {}
+        """What has been told of passages that are not settled yet, by id."""
         self._arrivals: dict[tuple[str, int], float] = {}
         self._retry_at_seconds = 0.0
         self._log = structlog.get_logger()
@@ -75,6 +79,40 @@ class Hub:
         """Have a sighting stored, matched and published by the next `tick`s."""
         self._waiting.append(passage)
         self.counters.add("passages_taken", reason=passage.sighting.state)
+
+    def settle(self, camera_ids: Collection[str]) -> None:
+        """Make final what was last told of these cameras' passages: who followed them has died and will not."""
+        unsettled = {preview.id: Passage(preview, (), 0.0) for preview in self._previews.values()}
+        for passage in self._waiting:
+            if passage.sighting.state == "preview":
+                unsettled[passage.sighting.id] = passage
+            else:
+                unsettled.pop(passage.sighting.id, None)
+        for passage in unsettled.values():
+            if passage.sighting.camera_id in camera_ids:
+                self._settle(passage)
+
+    def recover(self) -> None:
+        """The same for what an earlier run of this box left open: it was ended before it could settle it."""
+        newest = self._store.search(Query(limit=1)).sightings
+        if not newest:
+            return
+        since_seconds = newest[0].seen_seconds - LONGEST_PASSAGE_SECONDS
+        cursor = ""
+        while True:
+            page = self._store.search(Query(from_seconds=since_seconds, cursor=cursor))
+            for sighting in page.sightings:
+                if sighting.state == "preview":
+                    self._settle(Passage(sighting, (), 0.0))
+            cursor = page.cursor
+            if not cursor:
+                return
+
+    def _settle(self, preview: Passage) -> None:
+        told = preview.sighting
+        final = msgspec.structs.replace(told, state="final", revision=told.revision + 1)
+        self.counters.add("passages_settled_after_a_death")
+        self.take(Passage(final, preview.pictures, self._clock.monotonic_seconds()))
 
     def tick(self) -> float:
         """Do what is due; returns how many seconds it may wait until the next time. Never raises for a failing disk."""
@@ -114,11 +152,15 @@ class Hub:
     def _add(self, passage: Passage) -> None:
         """Put one passage into the group: its pictures first, so that no record points at a missing one."""
         pictures = tuple(self._store.evidence.put(picture.kind, picture.jpeg) for picture in passage.pictures)
-        sighting = msgspec.structs.replace(passage.sighting, evidence=pictures)
+        sighting = msgspec.structs.replace(passage.sighting, evidence=pictures or passage.sighting.evidence)
         if sighting.id in self._uncommitted:
             self._publish(self._group.flush())
         self._group.add(sighting, self._hits(sighting))
         self._uncommitted.add(sighting.id)
+        if sighting.state == "preview":
+            self._previews[sighting.id] = sighting
+        else:
+            self._previews.pop(sighting.id, None)
         self._arrivals[sighting.id, sighting.revision] = passage.arrival_seconds
 
     def _hits(self, sighting: Sighting) -> tuple[Hit, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection as pipes
 from multiprocessing.connection import Connection
@@ -55,6 +55,10 @@ class Hub(Protocol):
 
     def take(self, passage: Passage) -> None:
         """Have a sighting stored, matched and published soon."""
+        ...
+
+    def settle(self, camera_ids: Collection[str]) -> None:
+        """Make final what was last told of these cameras' passages."""
         ...
 
     def tick(self) -> float:
@@ -211,6 +215,7 @@ class Supervisor:
         if slot.ended and exit_code == 0:
             self._log.info("worker_ended", worker=slot.name)
             return
+        self._hub.settle(self._cameras(slot))
         slot.ended = False
         now = self._clock.monotonic_seconds()
         if now - slot.started_seconds >= HEALTHY_SECONDS:

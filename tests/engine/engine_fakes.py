@@ -1,6 +1,6 @@
 """Stages without models, and clips for them: bright plates on a dark road; the grey level is the plate's text."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from anpr.config.pipeline import Pictures, Pipeline, Preset
+from anpr.engine.messages import Passage
 from anpr.engine.pipeline import Stages
 from anpr.records import ALPHABET, EMPTY, Frame, Plate, Read
 from anpr.tracking.options import TrackOptions
@@ -44,6 +45,30 @@ class FakeReader:
         x, y = plate.quad.mean(axis=0).astype(int)
         level = min(TEXTS, key=lambda each: abs(each - int(frame.luma[y, x])))
         return read_of(TEXTS[level])
+
+
+class CollectingHub:
+    """A hub that keeps what it takes."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.passages: list[Passage] = []
+        self.settled: list[str] = []
+        """Cameras whose followers died."""
+
+    def take(self, passage: Passage) -> None:
+        self.passages.append(passage)
+
+    def settle(self, camera_ids: Collection[str]) -> None:
+        self.settled += camera_ids
+
+    def tick(self) -> float:
+        return 0.05
+
+    def finals(self, camera_id: str | None = None) -> list[str]:
+        """The texts of the settled sightings of one camera, or of all."""
+        sightings = [passage.sighting for passage in self.passages if passage.sighting.state == "final"]
+        return [each.text for each in sightings if each.text and camera_id in (None, each.camera_id)]
 
 
 def read_of(text: str, *, sure: float = 0.999) -> Read:

@@ -193,3 +193,42 @@ def test_all_problems_of_all_lists_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(WatchListError) as caught:
         load_lists(listed)
     assert len(caught.value.problems) == 2
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_what_a_dead_worker_left_open_is_settled_with_its_pictures_and_hits(store: Store, committed: bool) -> None:
+    events: list[Event] = []
+    hub = Hub(store, matcher("30A-123.45"), None, clock=ManualClock(), on_event=events.append)
+    preview, final = passages()
+    hub.take(preview)
+    if committed:
+        hub.finish()
+    hub.settle(["another"])
+    hub.settle(["cam"])
+    hub.finish()
+    known = store.sighting(final.sighting.id)
+    assert known is not None
+    assert (known.state, known.revision, known.text) == ("final", preview.sighting.revision + 1, preview.sighting.text)
+    assert len(known.evidence) == 2
+    assert [hit.state for hit in store.hits_of(known.id)] == ["final"]
+    hub.settle(["cam"])
+    hub.finish()
+    assert hub.counters.total("passages_settled_after_a_death") == 1
+
+
+def test_what_an_earlier_run_left_open_is_settled_at_the_next_start(tmp_path: Path) -> None:
+    preview, final = passages()
+    with Store.open(tmp_path / "store", clock=ManualClock(), box="box") as store:
+        hub = Hub(store, matcher("30A-123.45"), None, clock=ManualClock())
+        hub.take(preview)
+        hub.finish()
+    with Store.open(tmp_path / "store", clock=ManualClock(), box="box") as store:
+        hub = Hub(store, matcher("30A-123.45"), None, clock=ManualClock())
+        hub.recover()
+        hub.finish()
+        known = store.sighting(final.sighting.id)
+        assert known is not None
+        assert known.state == "final"
+        hub.recover()
+        hub.finish()
+        assert hub.counters.total("passages_settled_after_a_death") == 1

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from engine_fakes import PIPELINE, TEXTS, fake_stages, write_clip
+from engine_fakes import PIPELINE, TEXTS, CollectingHub, fake_stages, write_clip
 
 from anpr.clock import SystemClock
 from anpr.config.fields import Context
 from anpr.config.pipeline import Pipeline
 from anpr.config.site import Camera
-from anpr.engine.messages import Passage
 from anpr.engine.pipeline import Stages
 from anpr.engine.process import Assignment
 from anpr.engine.supervisor import Supervisor
@@ -24,25 +23,6 @@ from anpr.video.decode import DecodeOptions
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "rtsp_server.py"
 PASSWORD = "p@ss:w/rd"
-
-
-class CollectingHub:
-    """A hub that keeps what it takes."""
-
-    full = False
-
-    def __init__(self) -> None:
-        self.passages: list[Passage] = []
-
-    def take(self, passage: Passage) -> None:
-        self.passages.append(passage)
-
-    def tick(self) -> float:
-        return 0.05
-
-    @property
-    def finals(self) -> list[str]:
-        return [p.sighting.text for p in self.passages if p.sighting.state == "final" and p.sighting.text]
 
 
 def impatient_stages(pipeline: Pipeline) -> Stages:
@@ -95,20 +75,20 @@ def test_a_camera_is_watched_and_recovers_when_its_server_was_gone(
         thread = threading.Thread(target=supervisor.run, args=(stop,))
         thread.start()
         try:
-            wait_until(lambda: len(hub.finals) >= 2)
+            wait_until(lambda: len(hub.finals()) >= 2)
             process.kill()
             process.wait()
             wait_until(lambda: supervisor.reports["a"].state in ("offline", "connecting"))
-            before = len(hub.finals)
+            before = len(hub.finals())
             with server(clip, port=port):
-                wait_until(lambda: len(hub.finals) >= before + 2)
+                wait_until(lambda: len(hub.finals()) >= before + 2)
                 stop.set()
                 thread.join(30)
         finally:
             stop.set()
             thread.join(30)
     assert not thread.is_alive()
-    assert set(hub.finals) <= set(TEXTS.values())
+    assert set(hub.finals()) <= set(TEXTS.values())
     assert supervisor.restarts == 0
     counters = supervisor.counters
     assert counters.total("connections_lost") == 1

@@ -10,35 +10,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from engine_fakes import PIPELINE, TEXTS, FakeDetector, fake_stages, write_clip
+from engine_fakes import PIPELINE, TEXTS, CollectingHub, FakeDetector, fake_stages, write_clip
 
 from anpr.clock import SystemClock
 from anpr.config.pipeline import Pipeline
 from anpr.config.site import Camera
 from anpr.engine import supervisor as supervisor_module
-from anpr.engine.messages import CameraReport, Passage, encode
+from anpr.engine.messages import CameraReport, encode
 from anpr.engine.pipeline import Stages
 from anpr.engine.process import Assignment
 from anpr.engine.supervisor import Supervisor
 from anpr.records import Frame, Plate
-
-
-class CollectingHub:
-    """A hub that keeps what it takes."""
-
-    def __init__(self) -> None:
-        self.full = False
-        self.passages: list[Passage] = []
-
-    def take(self, passage: Passage) -> None:
-        self.passages.append(passage)
-
-    def tick(self) -> float:
-        return 0.05
-
-    def finals(self, camera_id: str) -> list[str]:
-        sightings = [passage.sighting for passage in self.passages]
-        return [s.text for s in sightings if s.camera_id == camera_id and s.state == "final"]
 
 
 def failing_stages(pipeline: Pipeline) -> Stages:
@@ -159,6 +141,7 @@ def test_a_killed_worker_is_started_again_and_the_other_does_not_notice(long_cli
         assert other in supervisor.pids
         assert gone(victim)
         assert supervisor.restarts == 1
+        assert hub.settled == ["a"]
 
 
 def test_stopping_settles_what_is_in_view_and_leaves_no_process(long_clip: Path) -> None:
