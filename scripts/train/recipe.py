@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-READER_STEPS = (1200, 2400, 4500)
-DETECTOR_STEPS = (1050, 3500, 9700)
+READER_STEPS = (1600, 2400, 4500)
+DETECTOR_STEPS = (1750, 3900, 9700)
 RATES = ("2e-3", "1.5e-3", "1.2e-3")
 PLATES, FRAMES = 30000, 400
 
