@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 READER_STEPS = (1600, 2400, 4500)
-DETECTOR_STEPS = (1750, 3900, 9700)
+DETECTOR_STEPS = (1750, 3900, 6500)
 RATES = ("2e-3", "1.5e-3", "1.2e-3")
 PLATES, FRAMES = 30000, 400
 
