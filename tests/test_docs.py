@@ -78,7 +78,11 @@ def module_options(module: str, verb: str) -> set[str]:
     assert table is not None, f"{module} has no verbs"
     line = re.search(rf'^    "{verb}": (?:\("(\w+)")?', table[1], re.M)
     assert line is not None, f"{module} has no verb {verb!r}"
-    return options_of(place / f"{line[1] or verb}.py")
+    file = place / f"{line[1] or verb}.py"
+    shared = place / "loop.py"
+    if "add_loop_arguments(" in file.read_text(encoding="utf-8"):
+        return options_of(file) | options_of(shared)
+    return options_of(file)
 
 
 def options_in(line: str) -> set[str]:

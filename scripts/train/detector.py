@@ -18,7 +18,7 @@ from scripts.train.detector_data import MEAN, SCALE, DetectorBatches, Scene, loa
 from scripts.train.detector_net import HEIGHT, STRIDE, WIDTH, DetectorNet
 from scripts.train.frames import load_frames
 from scripts.train.labels import load_pictures
-from scripts.train.loop import LoopOptions, train
+from scripts.train.loop import add_loop_arguments, loop_options, train
 from scripts.train.reader import held_out
 from scripts.train.reader_data import load_rendered
 
@@ -96,20 +96,9 @@ def share(answers: Iterable[bool]) -> float:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
-    parser.add_argument("--data", type=Path, required=True, help="folder with labels.csv and images/")
-    parser.add_argument("--run", type=Path, default=Path("work/runs/detector"), help="checkpoints and log")
-    parser.add_argument("--rendered", type=Path, action="append", default=[], help=".npz made by `plates`")
+    add_loop_arguments(parser, run=Path("work/runs/detector"), steps=6000, batch=16)
     parser.add_argument("--frames", type=Path, action="append", default=[], help=".npz made by `frames`")
     parser.add_argument("--quads", type=Path, help="corners found by `quads`, for pictures without boxes")
-    parser.add_argument("--start-from", type=Path, help="checkpoint of another run to take the weights from")
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--evaluate-every", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -142,15 +131,13 @@ def main(arguments: argparse.Namespace) -> int:
             "false_a_plate_free_training_picture": count_false(looked_empty) / max(1, len(watched_empty)),
         }
 
-    options = LoopOptions(
-        steps=arguments.steps,
-        batch=arguments.batch,
-        peak_rate=arguments.rate,
-        evaluate_every=arguments.evaluate_every,
-        seed=arguments.seed,
-        device=arguments.device,
-        threads=arguments.threads,
-        workers=arguments.workers,
+    train(
+        DetectorNet(),
+        batches,
+        loss,
+        evaluate,
+        run=arguments.run,
+        options=loop_options(arguments),
+        start_from=arguments.start_from,
     )
-    train(DetectorNet(), batches, loss, evaluate, run=arguments.run, options=options, start_from=arguments.start_from)
     return 0

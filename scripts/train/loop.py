@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import time
@@ -33,6 +34,36 @@ class LoopOptions:
     device: str = "cpu"
     threads: int = 1
     workers: int = 1
+
+
+def add_loop_arguments(parser: argparse.ArgumentParser, *, run: Path, steps: int, batch: int) -> None:
+    """The options that every training verb has; `run`, `steps` and `batch` are its defaults."""
+    parser.add_argument("--data", type=Path, required=True, help="folder with labels.csv and images/")
+    parser.add_argument("--run", type=Path, default=run, help="checkpoints, log and pictures of the run")
+    parser.add_argument("--rendered", type=Path, action="append", default=[], help=".npz made by `plates`")
+    parser.add_argument("--start-from", type=Path, help="checkpoint of another run to take the weights from")
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--rate", type=float, default=2e-3, help="the learning rate's peak")
+    parser.add_argument("--evaluate-every", type=int, default=500, help="steps")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="processes that prepare pictures")
+
+
+def loop_options(arguments: argparse.Namespace) -> LoopOptions:
+    """What `add_loop_arguments` was given on the command line."""
+    return LoopOptions(
+        steps=arguments.steps,
+        batch=arguments.batch,
+        peak_rate=arguments.rate,
+        evaluate_every=arguments.evaluate_every,
+        seed=arguments.seed,
+        device=arguments.device,
+        threads=arguments.threads,
+        workers=arguments.workers,
+    )
 
 
 def learning_rate(step: int, options: LoopOptions) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from anpr.records import ALPHABET, EMPTY
 from scripts.train.artefacts import HeldOutRead, reader_artefacts
 from scripts.train.labels import Picture, load_pictures
-from scripts.train.loop import LoopOptions, train
+from scripts.train.loop import add_loop_arguments, loop_options, train
 from scripts.train.reader_data import PlateSample, ReaderBatches, load_rendered, real_samples, standardise
 from scripts.train.reader_net import CLASSES, HEIGHT, WIDTH, ReaderNet
 
@@ -56,20 +56,9 @@ def plain_crop(sample: PlateSample) -> np.ndarray:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
-    parser.add_argument("--data", type=Path, required=True, help="folder with labels.csv and images/")
-    parser.add_argument("--run", type=Path, default=Path("work/runs/reader"), help="checkpoints and log")
-    parser.add_argument("--rendered", type=Path, action="append", default=[], help=".npz made by `plates`")
+    add_loop_arguments(parser, run=Path("work/runs/reader"), steps=8000, batch=128)
     parser.add_argument("--rendered-share", type=float, default=0.45)
     parser.add_argument("--quads", type=Path, help="corners found by `quads`")
-    parser.add_argument("--start-from", type=Path, help="checkpoint of another run to take the weights from")
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--evaluate-every", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -97,15 +86,13 @@ def main(arguments: argparse.Namespace) -> int:
             figures["rendered_exact"] = float(np.mean([read.right for read in reads]))
         return figures
 
-    options = LoopOptions(
-        steps=arguments.steps,
-        batch=arguments.batch,
-        peak_rate=arguments.rate,
-        evaluate_every=arguments.evaluate_every,
-        seed=arguments.seed,
-        device=arguments.device,
-        threads=arguments.threads,
-        workers=arguments.workers,
+    train(
+        ReaderNet(),
+        batches,
+        loss,
+        evaluate,
+        run=arguments.run,
+        options=loop_options(arguments),
+        start_from=arguments.start_from,
     )
-    train(ReaderNet(), batches, loss, evaluate, run=arguments.run, options=options, start_from=arguments.start_from)
     return 0
