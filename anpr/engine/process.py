@@ -57,6 +57,11 @@ class Assignment:
     log_level: log.Level
     log_as_json: bool
 
+    @property
+    def live(self) -> bool:
+        """Whether a camera of it never ends by itself: then a worker that ends without being told to has died."""
+        return any(camera.url is not None for camera, _ in self.cameras)
+
 
 class Line:
     """The worker's end of the pipe; any of its threads may send."""

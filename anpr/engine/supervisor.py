@@ -106,6 +106,7 @@ class Supervisor:
         self._hang_seconds = hang_seconds
         self._first_pause_seconds = first_pause_seconds
         self._work = work
+        self._draining = False
         self._log = structlog.get_logger()
         self._log_at_seconds = clock.monotonic_seconds() + LOG_SECONDS
         self._patient_until_seconds = clock.monotonic_seconds()
@@ -212,7 +213,7 @@ class Supervisor:
             if report.state == "failed":
                 self.failed_cameras.add(report.camera_id)
         slot.reports.clear()
-        if slot.ended and exit_code == 0:
+        if slot.ended and exit_code == 0 and (self._draining or not slot.assignment.live):
             self._log.info("worker_ended", worker=slot.name)
             return
         self._hub.settle(self._cameras(slot))
@@ -247,6 +248,7 @@ class Supervisor:
 
     def _drain(self) -> None:
         """Tell the workers to stop, and take everything they still have to say."""
+        self._draining = True
         for slot in self._slots:
             slot.restart_at_seconds = None
             if slot.connection is not None:

@@ -26,7 +26,8 @@ the shipped costs some three plates beside its own: a list of a thousand entries
 busy road."""
 
 ALERT_PROBABILITY = 0.95
-"""An exact match less probable than this is a CHECK at most, as a match by confusion or without a settled text is."""
+"""An exact match less probable than this is a CHECK at most. So is a match by confusion, without a settled text,
+or with a text that is not letter for letter what was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,9 @@ class Matcher:
         """Matches by falling severity and probability; at most one per list and listed plate.
 
         `text` is the settled plate with `alternatives` (itself first) as in a Sighting; where nothing was settled,
-        `raw` is asked for, and no match is an ALERT; nor is one whose entry means another kind of plate than `kind`,
-        the sighting's, though both share the text. Entries that do not hold at the wall time `seen_seconds` do not
-        match.
+        `raw` is asked for. No match is an ALERT without a settled text, for one that the grammar made of something
+        else, or for an entry that means another kind of plate than `kind`, the sighting's, though both share the text.
+        Entries that do not hold at the wall time `seen_seconds` do not match.
         """
         read = text or raw
         if not read or not self._listed:
@@ -105,7 +106,7 @@ class Matcher:
         for watch_list, entry in self._holding(read, seen_seconds):
             exact_lists.add(watch_list.name)
             other_kind = entry.kind is not None and bool(kind) and entry.kind != kind
-            sure = bool(text) and certain >= self.alert_probability and not other_kind
+            sure = bool(text) and text == raw and certain >= self.alert_probability and not other_kind
             reason = f"exact, but listed as a {entry.kind}, seen as a {kind}" if other_kind else "exact"
             matches.append(Match(entry, watch_list, certain, reason, _severity(watch_list, entry, sure=sure)))
         for plate, probability in candidates.items():

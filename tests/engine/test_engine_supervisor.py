@@ -257,3 +257,16 @@ def test_a_loop_that_had_to_wait_for_the_hub_does_not_hang(short_clip: Path, mon
         wait_until(lambda: bool(supervisor.reports) and supervisor.reports["a"].idle_seconds == 0.0)
         assert supervisor.pids == pids
         os.kill(pids[0], signal.SIGKILL)
+
+
+def test_a_worker_of_a_live_camera_that_ends_without_being_told_is_started_again() -> None:
+    hub = CollectingHub()
+    away = Camera.model_validate({"id": "away", "url": "rtsp://127.0.0.1:9/none"})
+    supervisor = Supervisor([assignment(away)], hub, clock=SystemClock(), first_pause_seconds=0.1)
+    with running(supervisor):
+        wait_until(lambda: "away" in supervisor.reports)
+        (victim,) = supervisor.pids
+        os.kill(victim, signal.SIGTERM)
+        wait_until(lambda: supervisor.restarts == 1)
+        wait_until(lambda: bool(supervisor.pids) and victim not in supervisor.pids)
+    assert not supervisor.pids

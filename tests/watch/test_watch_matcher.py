@@ -228,3 +228,12 @@ def test_a_text_that_two_kinds_share_alerts_only_for_the_kind_that_was_listed(
         text=text, raw=text, alternatives=((text, 0.99),), lattice=(), seen_seconds=NOW, kind=seen_kind
     )
     assert (match.severity, match.reason) == (severity, reason)
+
+
+def test_a_text_that_the_grammar_had_to_repair_is_no_alert() -> None:
+    matcher = Matcher((make_list("30A12345"),))
+    for raw, severity in (("30A12345", "ALERT"), ("30A1Z345", "CHECK")):
+        (match,) = matcher.match(
+            text="30A12345", raw=raw, alternatives=(("30A12345", 0.999),), lattice=(), seen_seconds=NOW
+        )
+        assert (match.severity, match.reason) == (severity, "exact")
