@@ -203,7 +203,8 @@ def spoil(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint
 def targets(view: View) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Heat map (SIDE/8, SIDE/8) and per-cell answers (13, SIDE/8, SIDE/8).
 
-    Answers: weight, exactness, lines (0, 1; weight 2 in row 12 says known), 8 corner offsets in cells, 1 / plate size.
+    Answers, by row: weight, exactness as in `View`, 1 for two lines, 8 corner offsets in cells, 1 / plate size in
+    cells, 1 where the lines are known.
     """
     cells = SIDE // STRIDE
     heat = np.zeros((cells, cells), np.float32)

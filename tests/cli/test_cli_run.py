@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from making_sites import ONE_CAMERA_SITE
 
 from anpr import assets
 from anpr.cli.run import assign
@@ -18,19 +19,6 @@ from anpr.config import load_site
 from anpr.store import Query, Store
 
 DEMO = assets.folder("configs") / "demo" / "expressway.mp4"
-SITE = """\
-[box]
-id = "box-1"
-[site]
-id = "km29"
-[store]
-path = "data"
-[bus]
-endpoint = "ipc://{folder}/bus"
-[[cameras]]
-id = "north"
-file = "{clip}"
-"""
 
 
 class Daemon:
@@ -57,7 +45,7 @@ class Daemon:
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     path = tmp_path / "site.toml"
-    path.write_text(SITE.format(folder=tmp_path, clip=DEMO))
+    path.write_text(ONE_CAMERA_SITE.format(folder=tmp_path, clip=DEMO))
     return path
 
 

@@ -9,23 +9,10 @@ from pathlib import Path
 
 import pytest
 import structlog
+from making_sites import ONE_CAMERA_SITE
 
 from anpr import __version__, cli, errors
 from anpr.cli import exits
-
-SITE = """\
-[box]
-id = "box-1"
-[site]
-id = "km29"
-[store]
-path = "data"
-[bus]
-endpoint = "ipc://{folder}/bus"
-[[cameras]]
-id = "north"
-file = "{clip}"
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +39,7 @@ def site(tmp_path: Path) -> Path:
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"")
     path = tmp_path / "site.toml"
-    path.write_text(SITE.format(folder=tmp_path, clip=clip))
+    path.write_text(ONE_CAMERA_SITE.format(folder=tmp_path, clip=clip))
     return path
 
 
