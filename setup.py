@@ -15,6 +15,7 @@ VERSION = next(
 CPU = ["onnxruntime>=1.26"]
 EXTRAS = {
     "cpu": CPU,
+    "openvino": ["onnxruntime-openvino>=1.24"],
     "gpu": ["onnxruntime-gpu>=1.26", "pycuda>=2025.1"],
     "paddle": ["rapidocr>=3.10", "tomli-w>=1.1"],
     "bridges": ["aiomqtt>=2.3", "nats-py>=2.9", "aiokafka>=0.12", "httpx>=0.28"],

@@ -95,11 +95,13 @@ class Read:
     text: str
     """The most probable text that is a Vietnamese plate; empty if none is."""
     probability: float
-    """Of `text`, calibrated, 0 to 1."""
+    """Of `text`, calibrated, 0 to 1; never more than `readable`."""
     alternatives: tuple[tuple[str, float], ...] = ()
     """Plates by falling probability, `text` first."""
     unreadable: str = ""
-    """Why nothing should be read here ('too small', 'blurred', …); empty if readable."""
+    """Why nothing should be read here ('too small', 'too blurred', …); empty if readable."""
+    readable: float = 1.0
+    """Chance, 0 to 1, that a whole Vietnamese plate is there to be read, as the reader's net judges it."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):

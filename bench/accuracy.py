@@ -14,17 +14,23 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import tomli_w
+from numpy.typing import NDArray
 
+from anpr.cli.models import examine
 from anpr.cli.read import read_frame
 from anpr.config import load_pipeline
-from anpr.engine.pipeline import build_stages
+from anpr.engine.pipeline import FindsPlates, build_stages
 from anpr.nets.model import ModelFolder
+from anpr.records import Frame, Plate
 from anpr.video.images import load_image
 from bench import report, rivals
+from bench.sheet import draw_sheet
 
 Answer: TypeAlias = Callable[[dict[str, str]], dict[str, Any]]
 """A line of labels.csv -> what `anpr read --json` says of its picture."""
@@ -49,6 +55,11 @@ def measure(
         if not answers:
             continue
         scores = score(data, answers, errors and errors / f"{kind}.tsv")
+        if errors:
+            with (errors / f"{kind}.tsv").open(encoding="utf-8", newline="") as file:
+                misses = list(csv.reader(file, delimiter="\t"))
+            by_image = {row["image"]: row for row in rows}
+            draw_sheet(errors / f"{kind}.png", data, misses, by_image, {one["image"]: one for one in answers})
         figures[f"{kind}_ms"] = statistics.median(one["ms"] for one in answers)
         for group, values in scores.items():
             table.append([group, counts.get(group, ""), *(values.get(column, "") for column in COLUMNS)])
@@ -103,6 +114,36 @@ def pooled(scores: dict[str, dict[str, float]], counts: Mapping[str, int], group
     return sum(exact * count for exact, count in known) / max(1, sum(count for _, count in known))
 
 
+@dataclass(frozen=True, slots=True)
+class Upright:
+    """A detector whose corners are thrown away: only the upright box around each plate is left."""
+
+    detector: FindsPlates
+
+    def detect(self, frame: Frame) -> list[Plate]:
+        """The plates of a frame, each with the corners of its box."""
+        return [replace(plate, quad=box_corners(plate.to_xyxy())) for plate in self.detector.detect(frame)]
+
+
+def box_corners(box: Sequence[float]) -> NDArray[np.float32]:
+    """(4, 2) corners of (x_min, y_min, x_max, y_max), clockwise from the top left."""
+    x_min, y_min, x_max, y_max = box
+    return np.array([[x_min, y_min], [x_max, y_min], [x_max, y_max], [x_min, y_max]], np.float32)
+
+
+def without_corners(data: Path, rows: Sequence[dict[str, str]], answer: Answer) -> dict[str, float]:
+    """What scenes are read like when plates are not rectified, only cut out."""
+    figures, _ = measure(data, [row for row in rows if row["kind"] == "scene"], answer)
+    return {f"{name}_upright": figures[name] for name in ("cars_exact", "motorbikes_exact", "scenes_exact")}
+
+
+def milliseconds(pipeline: str) -> dict[str, float]:
+    """Of the pipeline's nets, one core: a 1080p picture, scaling included, and a plate."""
+    settings = load_pipeline(pipeline).settings
+    names = {"detector": settings.detector.model, "reader": settings.reader.model}
+    return {f"{task}_ms": examine(ModelFolder.load(name).path, speed=True)["ms"] for task, name in names.items()}
+
+
 def write_models(pipeline: str, figures: dict[str, float]) -> None:
     """Put the figures into the `model.toml` of the pipeline's models."""
     settings = load_pipeline(pipeline).settings
@@ -141,6 +182,11 @@ def main() -> int:
         rows,
         lambda row: read_frame(stages, load_image(arguments.data / row["image"]), crops=row["kind"] == "crop"),
         arguments.errors,
+    )
+    figures |= milliseconds(arguments.pipeline)
+    upright = replace(stages, detector=Upright(stages.detector))
+    figures |= without_corners(
+        arguments.data, rows, lambda row: read_frame(upright, load_image(arguments.data / row["image"]), crops=False)
     )
     title = f"dev split of {arguments.data.name}, {len(rows)} pictures, pipeline {arguments.pipeline}"
     report.show(title, ["group", "readable", *COLUMNS], table)

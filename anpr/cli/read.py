@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 TWO_LINES_ASPECT_MOST = 2.6
 """Width over height of a crop up to which it is taken for two lines (domain: 1-line plates are 4.3 and more)."""
 
+CROP_SHARE_LEAST = 0.15
+"""Of the area of a crop: a smaller find is not the plate that was cut out."""
+
 
 def read(
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.", show_default=False)],
-    crops: Annotated[bool, typer.Option("--crops", help="Each image is one plate; do not look for plates.")] = False,
+    crops: Annotated[
+        bool, typer.Option("--crops", help="Each image is one plate, cut out; give one read each.")
+    ] = False,
     pipeline: Annotated[str, typer.Option(help="Pipeline file, or the name of a bundled one.")] = "stills",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per image.")] = False,
 ) -> None:
@@ -55,12 +60,25 @@ def read_frame(stages: Stages, frame: Frame, *, crops: bool) -> dict[str, Any]:
     from time import perf_counter
 
     started = perf_counter()
-    plates = [whole_picture(frame)] if crops else stages.detector.detect(frame)
-    reads = stages.reader.read(frame, plates)
+    if crops:
+        pairs = [read_crop(stages, frame)]
+    else:
+        plates = stages.detector.detect(frame)
+        reads = stages.reader.read(frame, plates)
+        pairs = [pair for pair in zip(plates, reads, strict=True) if _is_plate(*pair, stages.track)]
     milliseconds = (perf_counter() - started) * 1000
-    pairs = zip(plates, reads, strict=True)
-    found = [describe(plate, read) for plate, read in pairs if crops or _is_plate(plate, read, stages.track)]
-    return {"plates": found, "ms": round(milliseconds, 3)}
+    return {"plates": [describe(plate, read) for plate, read in pairs], "ms": round(milliseconds, 3)}
+
+
+def read_crop(stages: Stages, frame: Frame) -> tuple[Plate, Read]:
+    """The one plate of a crop: cut by the corners found in it, or taken as the whole picture, whichever reads surer."""
+    from anpr.ops.quads import quad_area
+
+    height, width = frame.luma.shape
+    large = [p for p in stages.detector.detect(frame) if quad_area(p.quad) >= CROP_SHARE_LEAST * height * width]
+    plates = [whole_picture(frame), *large[:1]]
+    pairs = zip(plates, stages.reader.read(frame, plates), strict=True)
+    return max(pairs, key=lambda pair: (not pair[1].unreadable, pair[1].probability))
 
 
 def _is_plate(plate: Plate, read: Read, options: TrackOptions) -> bool:

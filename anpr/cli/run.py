@@ -73,7 +73,7 @@ def assign(site: Site, *, cores: int, log_level: Level, log_as_json: bool) -> li
     import structlog
 
     from anpr.config import load_pipeline
-    from anpr.engine.pipeline import build_stages
+    from anpr.engine.pipeline import build_stages, net_device
     from anpr.engine.process import Assignment
     from anpr.errors import ConfigError
 
@@ -83,9 +83,9 @@ def assign(site: Site, *, cores: int, log_level: Level, log_as_json: bool) -> li
     pipelines = {name: load_pipeline(name) for name in sorted({camera.pipeline for camera in cameras})}
     for pipeline in pipelines.values():
         stages = build_stages(pipeline)  # a wrong model stops the start, not each worker again and again
-        asked = pipeline.settings.device
+        asked, device = pipeline.settings.device, net_device(pipeline)
         structlog.get_logger().info(
-            "pipeline_ready", pipeline=pipeline.label, models=stages.models, asked=asked, device="cpu"
+            "pipeline_ready", pipeline=pipeline.label, models=stages.models, asked=asked, device=device
         )
     count = min(site.box.workers or cores, len(cameras))
     return [

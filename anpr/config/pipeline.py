@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from anpr.config.fields import AsTuple, Fraction, ModelName, Table
 
-Device = Literal["cpu", "auto"]
+Device = Literal["cpu", "openvino", "auto"]
 """Where pixels are processed; `auto` takes the best that is there, and so far that is the CPU."""
 
 Threads = Annotated[int, Field(ge=1, le=64)]
@@ -48,6 +48,7 @@ class Recognise(Table):
     character_height_least_px: Annotated[float, Field(ge=1.0, le=1000.0)] = 6.0
     contrast_least: Annotated[float, Field(ge=0.0, le=128.0)] = 6.0
     validity_least: Fraction = 0.2
+    readable_least: Fraction = 0.5
     alternatives: Annotated[int, Field(ge=1, le=100)] = 5
 
 

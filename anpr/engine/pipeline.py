@@ -19,6 +19,7 @@ from anpr.nets.model import ModelFolder
 from anpr.nets.ocr import OcrReader
 from anpr.nets.reader import Reader, ReaderOptions
 from anpr.nets.second_opinion import OpinionOptions, SecondOpinion
+from anpr.nets.session import Device
 from anpr.records import Frame, Plate, Read
 from anpr.tracking.options import TrackOptions
 from anpr.tracking.sighting import Origin
@@ -83,7 +84,10 @@ def build_stages(pipeline: Pipeline) -> Stages:
         )
     return Stages(
         detector=Detector.open(
-            detector, DetectorOptions(**_values(settings.detector, but="model")), threads=settings.threads
+            detector,
+            DetectorOptions(**_values(settings.detector, but="model")),
+            device=net_device(pipeline),
+            threads=settings.threads,
         ),
         reader=reader,
         decode=DecodeOptions(**_values(settings.decode)),
@@ -132,7 +136,14 @@ def _reader(model: ModelFolder, pipeline: Pipeline) -> ReadsPlates:
     """The reader that a model is for."""
     settings = pipeline.settings
     kind = OcrReader if model.facts.output.decoding == "ctc" else Reader
-    return kind.open(model, ReaderOptions(**_values(settings.reader, but="model")), threads=settings.threads)
+    options = ReaderOptions(**_values(settings.reader, but="model"))
+    return kind.open(model, options, device=net_device(pipeline), threads=settings.threads)
+
+
+def net_device(pipeline: Pipeline) -> Device:
+    """What runs the pipeline's nets; `auto` is the best that is there, which so far is the processor."""
+    asked = pipeline.settings.device
+    return "cpu" if asked == "auto" else asked
 
 
 def _values(table: Table, *, but: str = "") -> dict[str, Any]:

@@ -48,6 +48,20 @@ class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`ctc`: the file beside `model.toml` that names the classes after the blank, one a line."""
     temperature: float = 1.0
     """Reader: logits are divided by it, fitted on plates that are neither trained on nor scored."""
+    judgement: str = ""
+    """Reader: the name of a second output, logits (batch, states); empty if the net does not judge."""
+    states: tuple[Literal["readable", "blurred", "cut", "foreign"], ...] = ()
+    """Reader: what the judgement tells apart, in the order of its columns."""
+    judgement_temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if bool(self.judgement) != ("readable" in self.states):
+            raise ValueError("judgement and states go together, and one of the states is 'readable'")
+
+    @property
+    def names(self) -> list[str]:
+        """Of all outputs, in order."""
+        return [self.name, self.judgement] if self.judgement else [self.name]
 
 
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

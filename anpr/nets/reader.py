@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anpr.errors import ModelError
-from anpr.nets.model import ModelFolder
+from anpr.nets.model import ModelFolder, Output
 from anpr.nets.session import Device, Session
 from anpr.ops import contract
 from anpr.ops.quads import quad_size
@@ -27,7 +27,35 @@ class ReaderOptions:
     """Deviation of the plate's grey levels below which nothing is printed on it."""
     validity_least: float = 0.2
     """Share of the lattice that must lie on Vietnamese plates."""
+    readable_least: float = 0.5
+    """Chance that there is a whole Vietnamese plate to read, where the net judges it."""
     alternatives: int = 5
+
+
+REASONS = {"blurred": "too blurred", "cut": "cut off", "foreign": "not a Vietnamese plate"}
+"""What is told of a plate in a state that is not readable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the net says of the plate as a whole."""
+
+    readable: float = 1.0
+    """Chance, 0 to 1."""
+    otherwise: str = ""
+    """The likeliest reason if it is not readable."""
+
+    @staticmethod
+    def of(logits: NDArray[np.floating], output: Output) -> Judgement:
+        """From the net's second output, (states,) before softmax."""
+        scaled = logits.astype(np.float64) / output.judgement_temperature
+        chances = dict(zip(output.states, np.exp(scaled - np.logaddexp.reduce(scaled)).tolist(), strict=True))
+        readable = chances.pop("readable")
+        return Judgement(readable, REASONS[max(chances, key=chances.__getitem__)])
+
+
+SURE = Judgement()
+"""Of a net that does not judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +93,21 @@ class Reader:
     def _read(self, frame: Frame, plate: Plate) -> Read:
         facts = self.session.model.facts
         contrast = self.operations.rectify(frame.luma, plate.quad, self.crop[0, 0], margin=facts.input.margin)
-        logits = self.session.run(self.crop)[0].astype(np.float64) / facts.output.temperature
+        outputs = [output[0] for output in self.session.run_all(self.crop)]
+        logits = outputs[0].astype(np.float64) / facts.output.temperature
         log_probs = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float32)
-        return judged(log_probs, plate, contrast=contrast, options=self.options)
+        judgement = Judgement.of(outputs[1], facts.output) if facts.output.judgement else SURE
+        return judged(log_probs, plate, contrast=contrast, options=self.options, judgement=judgement)
 
 
-def judged(log_probs: NDArray[np.float32], plate: Plate, *, contrast: float, options: ReaderOptions) -> Read:
+def judged(
+    log_probs: NDArray[np.float32],
+    plate: Plate,
+    *,
+    contrast: float,
+    options: ReaderOptions,
+    judgement: Judgement = SURE,
+) -> Read:
     """The Read that a lattice gives of a plate, with the reason where nothing should be read."""
     settled = settle(log_probs, top=options.alternatives, colour=plate.colour, lines=plate.lines)
     _, height_px = quad_size(plate.quad)
@@ -82,11 +119,14 @@ def judged(log_probs: NDArray[np.float32], plate: Plate, *, contrast: float, opt
         unreadable = "no contrast"
     elif not settled.text or settled.validity < options.validity_least:
         unreadable = "not a Vietnamese plate"
+    elif judgement.readable < options.readable_least:
+        unreadable = judgement.otherwise
     return Read(
         log_probs=log_probs,
         raw=settled.raw,
         text=settled.text,
-        probability=settled.probability,
-        alternatives=settled.alternatives,
+        probability=settled.probability * judgement.readable,
+        readable=judgement.readable,
+        alternatives=tuple((text, chance * judgement.readable) for text, chance in settled.alternatives),
         unreadable=unreadable,
     )

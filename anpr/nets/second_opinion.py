@@ -65,6 +65,6 @@ class SecondOpinion:
             log_probs=log_probs,
             raw=settled.raw,
             text=settled.text,
-            probability=settled.probability,
-            alternatives=settled.alternatives,
+            probability=settled.probability * read.readable,
+            alternatives=tuple((text, chance * read.readable) for text, chance in settled.alternatives),
         )

@@ -12,9 +12,19 @@ from numpy.typing import NDArray
 from anpr.errors import DeviceError, ModelError
 from anpr.nets.model import ModelFolder
 
-Device = Literal["cpu", "cuda"]
+Device = Literal["cpu", "openvino", "cuda"]
+"""What runs the nets: the processor by onnxruntime's own kernels, the same by Intel's OpenVINO, or an NVIDIA GPU."""
 
-PROVIDERS: dict[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS: dict[Device, str] = {
+    "cpu": "CPUExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+}
+CURES: dict[Device, str] = {
+    "cpu": "pip install 'anpr[cpu]'",
+    "openvino": "pip install 'anpr[openvino]' in place of 'anpr[cpu]', or set device = 'cpu'",
+    "cuda": "pip install 'anpr[gpu]' on a machine with an NVIDIA driver, or set device = 'cpu'",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,7 @@ class Session:
             raise DeviceError(
                 f"onnxruntime has no {provider}",
                 place=model.label,
-                cure="pip install 'anpr[gpu]' on a machine with an NVIDIA driver, or set device = 'cpu'",
+                cure=CURES[device],
             )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -45,8 +55,9 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if device != "cpu":
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        settings = {"device_type": "CPU", "num_of_threads": str(threads)} if device == "openvino" else {}
         try:
-            runtime = onnxruntime.InferenceSession(str(model.onnx_path), options, providers=[provider])
+            runtime = onnxruntime.InferenceSession(str(model.onnx_path), options, providers=[(provider, settings)])
         except Exception as error:  # onnxruntime's exceptions share no root of their own
             raise ModelError(f"does not load: {error}", place=str(model.onnx_path), cure="restore it") from error
         session = Session(model, runtime)
@@ -56,10 +67,10 @@ class Session:
     def _verify(self) -> None:
         facts, place = self.model.facts, str(self.model.onnx_path)
         inputs, outputs = self.runtime.get_inputs(), self.runtime.get_outputs()
-        if [i.name for i in inputs] != [facts.input.name] or [o.name for o in outputs] != [facts.output.name]:
+        if [i.name for i in inputs] != [facts.input.name] or [o.name for o in outputs] != facts.output.names:
             raise ModelError(
                 f"has inputs {[i.name for i in inputs]} and outputs {[o.name for o in outputs]},"
-                f" model.toml says {facts.input.name} and {facts.output.name}",
+                f" model.toml says {facts.input.name} and {', '.join(facts.output.names)}",
                 place=place,
                 cure="restore the model folder",
             )
@@ -80,3 +91,9 @@ class Session:
         facts = self.model.facts
         result: NDArray[np.float32] = self.runtime.run([facts.output.name], {facts.input.name: batch})[0]
         return result
+
+    def run_all(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """The same with every output, in the order of `Output.names`."""
+        facts = self.model.facts
+        results: list[NDArray[np.float32]] = self.runtime.run(facts.output.names, {facts.input.name: batch})
+        return results

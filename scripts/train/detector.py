@@ -14,16 +14,18 @@ from torch import Tensor, nn
 from anpr.ops import cpu as operations
 from anpr.ops.quads import box_iou
 from scripts.train.artefacts import HeldOutScene, detector_artefacts
-from scripts.train.detector_data import MEAN, SCALE, DetectorBatches, Scene, load_scenes
+from scripts.train.detector_data import MEAN, SCALE, DetectorBatches, Scene, empty_frames, load_scenes
 from scripts.train.detector_net import HEIGHT, STRIDE, WIDTH, DetectorNet
 from scripts.train.frames import load_frames
-from scripts.train.labels import load_pictures
+from scripts.train.labels import Picture, add_open_only, load_pictures
 from scripts.train.loop import add_loop_arguments, loop_options, train
 from scripts.train.reader import held_out
 from scripts.train.reader_data import load_rendered
 
 VIETNAMESE = ("gate-moto", "car-gate", "moto-phone", "square384", "car-phone")
 OTHERS = ("dashcam-ro", "openalpr")
+FILMED = 60
+"""Frames taken of every recording without plates."""
 
 
 def loss(net: nn.Module, tensors: Sequence[Tensor]) -> Tensor:
@@ -97,27 +99,50 @@ def share(answers: Iterable[bool]) -> float:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     add_loop_arguments(parser, run=Path("work/runs/detector"), steps=6000, batch=16)
+    parser.add_argument(
+        "--empty-video", type=Path, action="append", default=[], help="recording without legible plates"
+    )
     parser.add_argument("--frames", type=Path, action="append", default=[], help=".npz made by `frames`")
+    add_open_only(parser)
     parser.add_argument("--quads", type=Path, help="corners found by `quads`, for pictures without boxes")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Train, evaluating on held-out training scenes."""
-    data = arguments.data
-    pictures = load_pictures(data, split="train", kind="scene", categories=VIETNAMESE, quads=arguments.quads)
+
+    def load(*categories: str) -> list[Picture]:
+        return load_pictures(
+            arguments.data,
+            split="train",
+            kind="scene",
+            categories=categories,
+            quads=arguments.quads,
+            open_only=arguments.open_only,
+        )
+
+    pictures = load(*VIETNAMESE)
     own = load_scenes([picture for picture in pictures if not held_out(picture)])
     checked = load_scenes([picture for picture in pictures if held_out(picture) and picture.text])
     gate = [scene for scene in own if scene.luma.shape == (303, 472)]
     varied = [scene for scene in own if scene.luma.shape != (303, 472)]
-    others = load_scenes(load_pictures(data, split="train", kind="scene", categories=OTHERS))
-    empty = load_scenes(load_pictures(data, split="train", categories=("road-noplate",)))
+    others = load_scenes(load(*OTHERS))
+    empty = load_scenes(load("road-noplate"))
+    filmed = [scene for path in arguments.empty_video for scene in empty_frames(path, FILMED)]
     road = [scene for path in arguments.frames for scene in load_frames(path)]
     plates = [sample for path in arguments.rendered for sample in load_rendered(path)]
-    counts = {"gate": gate, "varied": varied, "foreign": others, "empty": empty, "road": road, "plates": plates}
+    counts = {
+        "gate": gate,
+        "varied": varied,
+        "foreign": others,
+        "empty": empty,
+        "filmed": filmed,
+        "road": road,
+        "plates": plates,
+    }
     print(", ".join(f"{len(group)} {name}" for name, group in counts.items()))
-    groups = [(0.2, gate), (0.3, varied), (0.15, others), (0.3, empty), (0.15, road)]
+    groups = [(0.2, gate), (0.3, varied), (0.15, others), (0.25, empty), (0.07, filmed), (0.13, road)]
     batches = DetectorBatches(groups, plates, batch=arguments.batch, seed=arguments.seed, steps=arguments.steps)
-    watched_empty = empty[::4]
+    watched_empty = (empty or filmed)[::4]
 
     def evaluate(net: nn.Module, step: int) -> dict[str, float]:
         looked = look_at(net, checked, arguments.device, 0.35)

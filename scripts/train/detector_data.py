@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from anpr.ops.quads import box_iou
 from scripts.train.detector_net import STRIDE
 from scripts.train.labels import Picture
+from scripts.train.lettering import Lettering
 from scripts.train.reader_data import PlateSample, box_quad
 
 SIDE = 384
@@ -62,6 +65,17 @@ def load_scenes(pictures: Sequence[Picture]) -> list[Scene]:
         lines = picture.lines or (2 if picture.category in ("gate-moto", "moto-phone") else 0)
         scenes.append(Scene(picture.load_grey(), stacked, exact=not picture.boxes, lines=lines))
     return scenes
+
+
+def empty_frames(video: Path, count: int) -> list[Scene]:
+    """So many frames, evenly spaced, of a recording that shows no legible plate."""
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        every = max(1, stream.frames // count)
+        frames = [frame for index, frame in enumerate(container.decode(stream)) if index % every == 0]
+        pictures = [frame.to_ndarray(format="gray") for frame in frames[:count]]
+    none = np.zeros((0, 4, 2), np.float32)
+    return [Scene(np.asarray(picture, np.uint8), none, exact=True, lines=0) for picture in pictures]
 
 
 def random_view(scene: Scene, rng: np.random.Generator) -> View:
@@ -158,25 +172,6 @@ def set_plate(view: View, sample: PlateSample, rng: np.random.Generator) -> View
     )
 
 
-def set_lettering(view: View, rng: np.random.Generator) -> None:
-    """Words that are no plates: adverts, badges, timestamps, road signs."""
-    for _ in range(int(rng.integers(1, 4))):
-        count = int(rng.integers(2, 14))
-        letters = "".join(chr(c) for c in rng.choice([*range(48, 58), *range(65, 91), 46, 45, 58, 32], count))
-        scale, thick = rng.uniform(0.3, 1.6), int(rng.integers(1, 4))
-        font = int(rng.choice([cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX]))
-        (width, height), _ = cv2.getTextSize(letters, font, scale, thick)
-        x, y = int(rng.integers(-20, SIDE)), int(rng.integers(0, SIDE))
-        if any(
-            q[:, 0].min() < x + width and q[:, 0].max() > x and q[:, 1].min() < y + 9 and q[:, 1].max() > y - height
-            for q in view.quads
-        ):
-            continue
-        if rng.random() < 0.25:
-            cv2.rectangle(view.image, (x - 4, y - height - 4), (x + width, y + 6), int(rng.integers(0, 256)), -1)
-        cv2.putText(view.image, letters, (x, y), font, scale, int(rng.integers(0, 256)), thick, cv2.LINE_AA)
-
-
 def spoil(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Light, blur, noise and compression of a camera, each with some probability."""
     if rng.random() < 0.5:
@@ -257,6 +252,7 @@ class DetectorBatches:
         total = sum(weight for weight, _ in self.groups)
         self.odds = [weight / total for weight, _ in self.groups]
         self.plates, self.batch, self.seed, self.steps = plates, batch, seed, steps
+        self.lettering = Lettering.load()
 
     def __len__(self) -> int:
         return self.steps
@@ -268,8 +264,8 @@ class DetectorBatches:
         if self.plates and rng.random() < (0.75 if len(view.quads) == 0 else 0.25):
             for _ in range(int(rng.integers(1, 4))):
                 view = set_plate(view, self.plates[int(rng.integers(len(self.plates)))], rng)
-        if rng.random() < 0.3:
-            set_lettering(view, rng)
+        if rng.random() < 0.35:
+            self.lettering.set_words(view.image, view.quads, rng)
         view.image = spoil(view.image, rng)
         return view
 

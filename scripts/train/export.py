@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ from torch import nn
 
 from anpr.records import ALPHABET
 from scripts.train import detector_data, detector_net, reader_net
-from scripts.train.labels import load_pictures
+from scripts.train.labels import add_open_only, load_pictures
 from scripts.train.loop import averaged_weights
-from scripts.train.reader import REAL_CATEGORIES, held_out
-from scripts.train.reader_data import ReaderBatches, real_samples
+from scripts.train.reader import REAL_CATEGORIES, UNREAD_CATEGORIES, held_out
+from scripts.train.reader_data import UNJUDGED, UNREAD, ReaderBatches, real_samples, unreadable_samples
 
 OPSET = 17
 LOG = "training.jsonl"
@@ -39,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, help="the model's name; the folder is models/NAME")
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--data", type=Path, required=True, help="for the sources' licences and the temperature")
+    parser.add_argument("--height", type=int, default=detector_net.HEIGHT, help="of the detector's canvas, x 32")
+    parser.add_argument("--width", type=int, default=detector_net.WIDTH, help="of the detector's canvas, x 32")
+    add_open_only(parser)
     parser.add_argument("--made-by", required=True, help="the command that trained it, for model.toml")
 
 
@@ -50,8 +54,8 @@ def load_net(net: nn.Module, run: Path) -> dict[str, Any]:
     return state
 
 
-def write_onnx(net: nn.Module, example: torch.Tensor, path: Path, *, output: str) -> None:
-    """Export with a free batch size, check it, and compare its answer with the net's."""
+def write_onnx(net: nn.Module, example: torch.Tensor, path: Path, *, outputs: Sequence[str]) -> None:
+    """Export with a free batch size, check it, and compare its answers with the net's."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -59,35 +63,49 @@ def write_onnx(net: nn.Module, example: torch.Tensor, path: Path, *, output: str
             (example,),
             str(path),
             input_names=["luma"],
-            output_names=[output],
-            dynamic_axes={"luma": {0: "batch"}, output: {0: "batch"}},
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "batch"} for name in ("luma", *outputs)},
             opset_version=OPSET,
             dynamo=False,
         )
     onnx.checker.check_model(onnx.load(path), full_check=True)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     with torch.no_grad():
-        expected = net(example).numpy()
-    found = session.run([output], {"luma": example.numpy()})[0]
-    worst = float(np.abs(found - expected).max())
-    if worst > 1e-3 * max(1.0, float(np.abs(expected).max())):
-        raise ValueError(f"{path}: the exported model differs from the net by {worst}")
+        answers = net(example)
+    found = session.run(list(outputs), {"luma": example.numpy()})
+    for name, one, expected in zip(outputs, found, answers if len(outputs) > 1 else [answers], strict=True):
+        worst = float(np.abs(one - expected.numpy()).max())
+        if worst > 1e-3 * max(1.0, float(expected.abs().max())):
+            raise ValueError(f"{path}: {name} of the exported model differs from the net's by {worst}")
 
 
-def fit_temperature(net: nn.Module, data: Path) -> float:
-    """The number that logits must be divided by so that probabilities are right, on held-out distorted plates."""
-    pictures = load_pictures(data, split="train", categories=REAL_CATEGORIES)
-    samples = real_samples([picture for picture in pictures if held_out(picture)])
-    batches = ReaderBatches([(1.0, samples)], batch=256, seed=99, steps=4)
-    inputs, targets = (np.concatenate(part) for part in zip(*(batches[step] for step in range(4)), strict=True))
+def fit_temperatures(net: nn.Module, data: Path, *, open_only: bool) -> tuple[float, float]:
+    """What the logits of the characters and of the judgement must be divided by so that probabilities are right.
+
+    Fitted on held-out plates, distorted at random.
+    """
+    categories = (*REAL_CATEGORIES, *UNREAD_CATEGORIES)
+    pictures = load_pictures(data, split="train", categories=categories, open_only=open_only)
+    checked = [picture for picture in pictures if held_out(picture)]
+    groups = [(0.8, real_samples(checked)), (0.2, unreadable_samples(checked))]
+    batches = ReaderBatches(groups, batch=256, seed=99, steps=5)
+    inputs, characters, states = (np.concatenate(part) for part in zip(*(batches[n] for n in range(5)), strict=True))
     with torch.no_grad():
-        logits = torch.cat([net(torch.from_numpy(inputs[i : i + 128])) for i in range(0, len(inputs), 128)]).double()
-    truth = torch.from_numpy(targets)
-    scores = {}
-    for temperature in np.geomspace(0.7, 3.0, 60):
-        value = nn.functional.cross_entropy(logits.flatten(0, 1) / temperature, truth.flatten())
-        scores[float(temperature)] = float(value)
-    return min(scores, key=scores.__getitem__)
+        parts = [net(torch.from_numpy(inputs[i : i + 128])) for i in range(0, len(inputs), 128)]
+    logits, judgement = (torch.cat(part) for part in zip(*parts, strict=True))
+    return (
+        fit_temperature(logits.flatten(0, 1), torch.from_numpy(characters).flatten(), ignored=UNREAD),
+        fit_temperature(judgement, torch.from_numpy(states), ignored=UNJUDGED),
+    )
+
+
+def fit_temperature(logits: torch.Tensor, truth: torch.Tensor, *, ignored: int) -> float:
+    """The divisor of logits (n, classes) that makes truth (n,) likeliest (Guo et al. 2017, temperature scaling)."""
+
+    def cost(temperature: float) -> float:
+        return float(nn.functional.cross_entropy(logits.double() / temperature, truth, ignore_index=ignored))
+
+    return min((float(step) for step in np.geomspace(0.7, 3.0, 60)), key=cost)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -100,21 +118,25 @@ def main(arguments: argparse.Namespace) -> int:
         net: nn.Module = reader_net.ReaderNet()
         state = load_net(net, arguments.run)
         height, width = reader_net.HEIGHT, reader_net.WIDTH
-        write_onnx(net, torch.randn(2, 1, height, width), path, output="logits")
+        write_onnx(net, torch.randn(2, 1, height, width), path, outputs=("logits", "judgement"))
+        temperature, judgement_temperature = fit_temperatures(net, arguments.data, open_only=arguments.open_only)
         facts["input"] = {"name": "luma", "height": height, "width": width, "margin": READER_MARGIN}
         facts["output"] = {
             "name": "logits",
             "slots": reader_net.SLOTS,
             "alphabet": ALPHABET,
-            "temperature": round(fit_temperature(net, arguments.data), 3),
+            "temperature": round(temperature, 3),
+            "judgement": "judgement",
+            "states": reader_net.STATES,
+            "judgement_temperature": round(judgement_temperature, 3),
         }
-        categories: tuple[str, ...] = REAL_CATEGORIES
+        categories: tuple[str, ...] = (*REAL_CATEGORIES, *UNREAD_CATEGORIES)
     else:
         inner = detector_net.DetectorNet()
         state = load_net(inner, arguments.run)
         net = detector_net.DetectorForExport(inner).eval()
-        height, width = detector_net.HEIGHT, detector_net.WIDTH
-        write_onnx(net, torch.randn(2, 1, height, width), path, output="maps")
+        height, width = arguments.height, arguments.width
+        write_onnx(net, torch.randn(2, 1, height, width), path, outputs=("maps",))
         facts["input"] = {
             "name": "luma",
             "height": height,
@@ -124,7 +146,7 @@ def main(arguments: argparse.Namespace) -> int:
         }
         facts["output"] = {"name": "maps", "stride": detector_net.STRIDE}
         categories = (*REAL_CATEGORIES, "dashcam-ro", "openalpr", "road-noplate")
-    pictures = load_pictures(arguments.data, split="train", categories=categories)
+    pictures = load_pictures(arguments.data, split="train", categories=categories, open_only=arguments.open_only)
     sources = sorted({f"{picture.category}: {picture.licence}" for picture in pictures})
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     facts["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 from collections.abc import Collection
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Split = Literal["train", "dev"]
+OPEN_LICENCES = ("MIT", "Apache-2.0", "BSD", "CC0", "CC BY 4.0", "own pictures")
+"""Starts of the stated licences under which anyone may pass on what was made of a picture, naming its source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,11 @@ class Picture:
         return np.asarray(image, dtype=np.uint8)
 
 
+def add_open_only(parser: argparse.ArgumentParser) -> None:
+    """The option of every verb that learns from pictures."""
+    parser.add_argument("--open-only", action="store_true", help="only pictures under an open licence")
+
+
 def load_pictures(
     data: Path,
     *,
@@ -49,8 +57,12 @@ def load_pictures(
     kind: str | None = None,
     categories: Collection[str] | None = None,
     quads: Path | None = None,
+    open_only: bool = False,
 ) -> list[Picture]:
-    """The pictures of one split, in file order. Raises FileNotFoundError if `data/labels.csv` is missing."""
+    """The pictures of one split, in file order; `open_only` leaves out those without one of `OPEN_LICENCES`.
+
+    Raises FileNotFoundError if `data/labels.csv` is missing.
+    """
     corners = json.loads(quads.read_text(encoding="utf-8")) if quads else {}
     pictures = []
     with (data / "labels.csv").open(encoding="utf-8", newline="") as file:
@@ -58,6 +70,8 @@ def load_pictures(
             if row["split"] != split or (kind and row["kind"] != kind):
                 continue
             if categories is not None and row["category"] not in categories:
+                continue
+            if open_only and not row["licence"].startswith(OPEN_LICENCES):
                 continue
             pictures.append(
                 Picture(

@@ -89,6 +89,18 @@ def averaged_weights(state: dict[str, Any]) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in state["averaged"].items() if key != "n_averaged"}
 
 
+def take_weights(net: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Put another run's weights into the net; parts that the net has got since keep their first values, and are named.
+
+    Raises ValueError if the other run has parts that this net lacks.
+    """
+    answer = net.load_state_dict(weights, strict=False)
+    if answer.unexpected_keys:
+        raise ValueError(f"the run to start from is of another net: it has {', '.join(answer.unexpected_keys)}")
+    if answer.missing_keys:
+        print(f"new in this net: {', '.join(answer.missing_keys)}", flush=True)
+
+
 def train(
     net: nn.Module,
     batches: Dataset[Any],
@@ -122,7 +134,7 @@ def train(
         first = state["step"]
     elif start_from is not None:
         state = torch.load(start_from, map_location=device, weights_only=True)
-        net.load_state_dict(averaged_weights(state))
+        take_weights(net, averaged_weights(state))
         averaged.module.load_state_dict(net.state_dict())
     else:
         (run / "options.json").write_text(json.dumps(asdict(options)) + "\n")

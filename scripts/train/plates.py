@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scripts.render.plate import draw_plate, plate_alpha, sample_face
 from scripts.render.spec import PlateSpec, sample_spec
 from scripts.render.weather import weather
-from scripts.train.labels import load_pictures
+from scripts.train.labels import add_open_only, load_pictures
 from scripts.train.reader_data import box_quad
 
 MARGIN = 0.18
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("output", type=Path, help="the .npz to write")
     parser.add_argument("--data", type=Path, help="folder with labels.csv: its plate-free pictures become surroundings")
+    add_open_only(parser)
     parser.add_argument("--count", type=int, default=20000)
     parser.add_argument("--seed", type=int, default=1)
 
@@ -69,7 +70,9 @@ def main(arguments: argparse.Namespace) -> int:
     rng = np.random.default_rng(arguments.seed)
     grounds = []
     if arguments.data:
-        pictures = load_pictures(arguments.data, split="train", categories=("road-noplate",))
+        pictures = load_pictures(
+            arguments.data, split="train", categories=("road-noplate",), open_only=arguments.open_only
+        )
         grounds = [picture.load_grey() for picture in pictures]
     pixels, sizes, quads, texts = [], [], [], []
     for number in range(arguments.count):

@@ -15,13 +15,14 @@ from anpr.nets.detector import Detector, DetectorOptions
 from anpr.nets.model import ModelFolder
 from anpr.nets.reader import Reader
 from anpr.video.images import load_image
-from scripts.train.labels import load_pictures
+from scripts.train.labels import add_open_only, load_pictures
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("output", type=Path, help="the .json to write: image path -> 4 corners")
     parser.add_argument("--data", type=Path, required=True, help="folder with labels.csv and images/")
+    add_open_only(parser)
     parser.add_argument("--detector", default="detector", help="model folder or name")
     parser.add_argument("--reader", default="reader", help="model folder or name")
 
@@ -32,7 +33,8 @@ def main(arguments: argparse.Namespace) -> int:
     detector = Detector.open(ModelFolder.load(arguments.detector, "detector"), options)
     reader = Reader.open(ModelFolder.load(arguments.reader, "reader"))
     found: dict[str, list[list[float]]] = {}
-    pictures = [p for p in load_pictures(arguments.data, split="train", kind="scene") if p.readable == "yes"]
+    known = load_pictures(arguments.data, split="train", kind="scene", open_only=arguments.open_only)
+    pictures = [picture for picture in known if picture.readable == "yes"]
     for picture in pictures:
         frame = load_image(picture.path)
         plates = detector.detect(frame)

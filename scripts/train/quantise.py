@@ -23,11 +23,11 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from anpr.nets.model import Facts, ModelFolder
 from anpr.ops import cpu as operations
-from scripts.train.labels import Picture, load_pictures
+from scripts.train.labels import Picture, add_open_only, load_pictures
 from scripts.train.reader import REAL_CATEGORIES
 from scripts.train.reader_data import real_samples
 
-KEPT = ("/net/head/head.1", "/attention", "/neighbours", "/classify")
+KEPT = ("/net/head/head.1", "/attention", "/neighbours", "/classify", "/judge")
 """Nodes that stay float: the detector's last layer, whose corners need finer steps than 1/256 of their range, and the
 reader's attention and what follows it, which is small."""
 
@@ -66,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, help="the new model's name")
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--data", type=Path, required=True, help="folder with labels.csv and images/")
+    add_open_only(parser)
     parser.add_argument("--count", type=int, default=300, help="calibration pictures")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--method", choices=("minmax", "percentile", "entropy"), default="percentile")
@@ -75,7 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Calibrate and write models/NAME."""
     source = ModelFolder.load(arguments.model, arguments.task)
-    pictures = load_pictures(arguments.data, split="train", categories=(*REAL_CATEGORIES, "road-noplate"))
+    categories = (*REAL_CATEGORIES, "road-noplate")
+    pictures = load_pictures(arguments.data, split="train", categories=categories, open_only=arguments.open_only)
     if arguments.task == "detector":
         pictures = [picture for picture in pictures if picture.kind == "scene"]
     order = np.random.default_rng(arguments.seed).permutation(len(pictures))[: arguments.count]

@@ -1,4 +1,5 @@
-"""What the reader learns from: labelled plates cut from real pictures, and rendered plates, both distorted at random.
+"""What the reader learns from: labelled plates cut from real pictures, and rendered plates, both distorted at random;
+and, for its judgement, plates that nobody could read: real ones, and readable ones blurred or cut until they are.
 
 Every batch follows from (seed, step) alone, so a resumed run sees what an uninterrupted one would have seen.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -15,9 +17,21 @@ from numpy.typing import NDArray
 
 from anpr.records import ALPHABET, EMPTY
 from scripts.train.labels import Picture
-from scripts.train.reader_net import HEIGHT, SLOTS, WIDTH
+from scripts.train.reader_net import HEIGHT, SLOTS, STATES, WIDTH
 
 CHARACTER_INDEX = {character: index for index, character in enumerate(ALPHABET)}
+READABLE, BLURRED, CUT, FOREIGN = range(len(STATES))
+UNJUDGED = -1
+"""Target of the judgement where the distortion may have made the plate unreadable, or not."""
+UNREAD = -1
+"""Target of every position where no characters are known."""
+GENTLE = 0.4
+"""Share of the plates that keep their sharpness, so that they surely stay as readable as they were."""
+RUINED = 0.08
+"""Share of the readable plates that are made unreadable."""
+
+
+Crop: TypeAlias = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +46,7 @@ class PlateSample:
     """True if the quad is only an upright box around the plate, not its corners."""
     crop: bool = False
     """True if the picture is a crop of one plate."""
+    state: int = READABLE
 
 
 def encode_text(text: str) -> NDArray[np.int64]:
@@ -69,6 +84,18 @@ def real_samples(pictures: Sequence[Picture]) -> list[PlateSample]:
     return samples
 
 
+def unreadable_samples(pictures: Sequence[Picture]) -> list[PlateSample]:
+    """The crops that are labelled as blurred, or are another country's plate, blurred or not."""
+    samples = []
+    for picture in pictures:
+        if picture.kind == "crop" and picture.readable in ("no", "foreign"):
+            foreign = picture.readable == "foreign" or picture.category.startswith("crops-foreign")
+            luma = picture.load_grey()
+            quad = box_quad((0, 0, luma.shape[1], luma.shape[0]))
+            samples.append(PlateSample(luma, quad, "", loose=True, crop=True, state=FOREIGN if foreign else BLURRED))
+    return samples
+
+
 def cut_around(luma: NDArray[np.uint8], quad: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The part of the picture within one plate size of the plate, and the quad in it (keeps memory small)."""
     low, high = quad.min(axis=0), quad.max(axis=0)
@@ -92,9 +119,14 @@ def load_rendered(path: Path) -> list[PlateSample]:
     return samples
 
 
-def distort(sample: PlateSample, rng: np.random.Generator) -> NDArray[np.float32]:
-    """(HEIGHT, WIDTH) standardised crop: corners jittered as a detector's would be, then spoilt as a camera would."""
+def distort(sample: PlateSample, rng: np.random.Generator, *, gentle: bool = False, ruin: int = READABLE) -> Crop:
+    """(HEIGHT, WIDTH) standardised crop: corners jittered as a detector's would be, then spoilt as a camera would.
+
+    `gentle` keeps the sharpness; `ruin` is BLURRED or CUT to make it unreadable.
+    """
     quad = sample.quad.astype(np.float64)
+    if ruin == CUT:
+        quad = cut_off(quad, rng)
     size = np.array([np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])])
     centre = quad.mean(axis=0)
     if sample.loose:
@@ -106,14 +138,14 @@ def distort(sample: PlateSample, rng: np.random.Generator) -> NDArray[np.float32
     quad = centre + (quad - centre) * (1 + grow)
     quad += rng.normal(0, shake, (4, 2)) * size
     quad += rng.normal(0, 0.02, 2) * size
-    if rng.random() < 0.2:
-        turn = np.radians(rng.normal(0, 6))
+    if rng.random() < 0.3:
+        turn = np.radians(rng.normal(0, 6 if rng.random() < 0.6 else 15))
         quad = centre + (quad - centre) @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     if rng.random() < 0.25:
-        shear = rng.normal(0, 0.10)
+        shear = rng.normal(0, 0.15)
         quad[:, 0] += (quad[:, 1] - centre[1]) * shear
     if rng.random() < 0.25:
-        quad[:, 1] += (quad[:, 0] - centre[0]) * rng.normal(0, 0.05)
+        quad[:, 1] += (quad[:, 0] - centre[0]) * rng.normal(0, 0.08)
     if rng.random() < 0.15:
         stretch = rng.uniform(0.0, 0.25, 2)
         quad = centre + (quad - centre) * (1 + stretch)
@@ -127,28 +159,66 @@ def distort(sample: PlateSample, rng: np.random.Generator) -> NDArray[np.float32
     border = cv2.BORDER_REPLICATE if rng.random() < 0.6 else cv2.BORDER_CONSTANT
     fill = float(rng.integers(0, 256))
     crop = cv2.warpPerspective(luma, matrix, (WIDTH, HEIGHT), borderMode=border, borderValue=fill)
-    return standardise(spoil(crop, rng))
+    if ruin == BLURRED:
+        crop = blur_away(crop, rng, two_lines=size[0] < 2.6 * size[1])
+    elif not gentle:
+        crop = blur(crop, rng)
+    return standardise(shade(crop, rng))
 
 
-def spoil(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Blur, low resolution, uneven light, noise, compression and occluding specks, each with some probability."""
+def cut_off(quad: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """The quad moved along or across the plate, so that characters fall outside it."""
+    right, down = quad[1] - quad[0], quad[3] - quad[0]
+    two_lines = np.linalg.norm(right) < 2.6 * np.linalg.norm(down)
+    sign = rng.choice([-1.0, 1.0])
+    if two_lines and rng.random() < 0.4:
+        return np.asarray(quad + sign * rng.uniform(0.3, 0.6) * down)
+    return np.asarray(quad + sign * rng.uniform(0.22, 0.6) * right)
+
+
+def blur_away(crop: NDArray[np.uint8], rng: np.random.Generator, *, two_lines: bool) -> NDArray[np.uint8]:
+    """So little resolution, or so much motion, that no character keeps a shape."""
+    if rng.random() < 0.3:
+        return motion(crop, int(rng.integers(22, 45)), rng.normal(0, 0.3))
+    columns = rng.uniform(5, 13) if two_lines else rng.uniform(8, 20)
+    if rng.random() < 0.5:
+        return np.asarray(cv2.GaussianBlur(crop, (0, 0), WIDTH / columns / 2), np.uint8)
+    rows = max(2, round(columns * (0.7 if two_lines else 0.3)))
+    return _by_way_of(crop, (max(3, round(columns)), rows))
+
+
+def _by_way_of(crop: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The crop as a sensor with so few pixels (width, height) shows it."""
+    small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (crop.shape[1], crop.shape[0]), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def motion(crop: NDArray[np.uint8], length: int, angle: float) -> NDArray[np.uint8]:
+    """Smeared over `length` pixels in the direction `angle` (radians)."""
+    kernel = np.zeros((length, length), np.float32)
+    reach = (length - 1) / 2
+    for step in np.linspace(-reach, reach, 2 * length):
+        kernel[round(reach + step * np.sin(angle)), round(reach + step * np.cos(angle))] += 1
+    return np.asarray(cv2.filter2D(crop, -1, kernel / kernel.sum()), np.uint8)
+
+
+def blur(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Low resolution, defocus, motion and compression, each with some probability."""
     if rng.random() < 0.35:
         factor = rng.uniform(1.2, 3.0)
-        small = cv2.resize(crop, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
-        crop = cv2.resize(small, (crop.shape[1], crop.shape[0]), interpolation=cv2.INTER_LINEAR)
+        crop = _by_way_of(crop, (round(crop.shape[1] / factor), round(crop.shape[0] / factor)))
     if rng.random() < 0.25:
-        crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.4, 1.5))
+        crop = np.asarray(cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.4, 1.5)), np.uint8)
     if rng.random() < 0.2:
-        length = int(rng.integers(3, 8))
-        kernel = np.zeros((length, length), np.float32)
-        angle = rng.uniform(0, np.pi)
-        reach = (length - 1) / 2
-        for step in np.linspace(-reach, reach, 2 * length):
-            kernel[round(reach + step * np.sin(angle)), round(reach + step * np.cos(angle))] += 1
-        crop = cv2.filter2D(crop, -1, kernel / kernel.sum())
+        crop = motion(crop, int(rng.integers(3, 8)), rng.uniform(0, np.pi))
     if rng.random() < 0.15:
         coded = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 60))])[1]
-        crop = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)
+        crop = np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE), np.uint8)
+    return crop
+
+
+def shade(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Uneven light, specks and noise, each with some probability."""
     image = crop.astype(np.float32)
     if rng.random() < 0.3:
         image = 255 * (np.clip(image / 255, 0, 1) ** np.exp(rng.normal(0, 0.35)))
@@ -178,7 +248,7 @@ def standardise(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class ReaderBatches:
-    """Step -> (inputs (n, 1, HEIGHT, WIDTH) float32, targets (n, SLOTS) int64), by seed."""
+    """Step -> (inputs (n, 1, HEIGHT, WIDTH) float32, characters (n, SLOTS) and states (n,) int64), by seed."""
 
     def __init__(
         self, groups: Sequence[tuple[float, Sequence[PlateSample]]], *, batch: int, seed: int, steps: int
@@ -191,13 +261,21 @@ class ReaderBatches:
     def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def __getitem__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
         rng = np.random.default_rng((self.seed, step))
         inputs = np.empty((self.batch, 1, HEIGHT, WIDTH), dtype=np.float32)
-        targets = np.empty((self.batch, SLOTS), dtype=np.int64)
+        characters = np.full((self.batch, SLOTS), UNREAD, dtype=np.int64)
+        states = np.empty(self.batch, dtype=np.int64)
         for row, group in enumerate(rng.choice(len(self.groups), self.batch, p=self.odds)):
             samples = self.groups[group][1]
             sample = samples[int(rng.integers(len(samples)))]
-            inputs[row, 0] = distort(sample, rng)
-            targets[row] = encode_text(sample.text)
-        return inputs, targets
+            if sample.state == READABLE and rng.random() < RUINED:
+                states[row] = int(rng.choice([BLURRED, CUT]))
+                inputs[row, 0] = distort(sample, rng, ruin=int(states[row]))
+                continue
+            gentle = sample.state != READABLE or rng.random() < GENTLE
+            inputs[row, 0] = distort(sample, rng, gentle=gentle)
+            states[row] = sample.state if gentle else UNJUDGED
+            if sample.state == READABLE:
+                characters[row] = encode_text(sample.text)
+        return inputs, characters, states

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -16,10 +17,10 @@ from anpr import assets
 from anpr.errors import DeviceError, ModelError
 from anpr.nets import colour
 from anpr.nets.detector import Detector
-from anpr.nets.model import ModelFolder
-from anpr.nets.reader import Reader
-from anpr.nets.session import Session
-from anpr.records import Frame, Plate
+from anpr.nets.model import ModelFolder, Output
+from anpr.nets.reader import Judgement, Reader, ReaderOptions, judged
+from anpr.nets.session import PROVIDERS, Device, Session
+from anpr.records import ALPHABET, EMPTY, Frame, Plate
 
 
 def tiny_model(folder: Path, *, height: int = 64, output: str = "logits", alphabet: str = "") -> Path:
@@ -103,10 +104,31 @@ def test_a_missing_model_names_those_that_are_there() -> None:
         ModelFolder.load("nothing", "reader")
 
 
-@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="a GPU is here")
-def test_a_missing_gpu_is_an_error_with_its_cure(tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match=r"CUDAExecutionProvider.*anpr\[gpu\]"):
-        Session.open(ModelFolder.load(tiny_model(tmp_path / "m"), "reader"), device="cuda")
+@pytest.mark.parametrize(("device", "extra"), [("cuda", "gpu"), ("openvino", "openvino")])
+def test_a_missing_provider_is_an_error_with_its_cure(tmp_path: Path, device: Device, extra: str) -> None:
+    if PROVIDERS[device] in onnxruntime.get_available_providers():
+        pytest.skip(f"{device} is here")
+    with pytest.raises(DeviceError, match=rf"{PROVIDERS[device]}.*anpr\[{extra}\]"):
+        Session.open(ModelFolder.load(tiny_model(tmp_path / "m"), "reader"), device=device)
+
+
+@pytest.mark.skipif(
+    "OpenVINOExecutionProvider" not in onnxruntime.get_available_providers(), reason="onnxruntime-openvino is not here"
+)
+def test_openvino_finds_and_reads_the_same() -> None:
+    box = np.array([[100, 60], [340, 60], [340, 110], [100, 110]], np.float32)
+    luma = np.full((360, 640), 90, np.uint8)
+    cv2.fillConvexPoly(luma, box.astype(np.int32), 230)
+    cv2.putText(luma, "30A12345", (112, 98), cv2.FONT_HERSHEY_SIMPLEX, 1.3, 20, 4)
+    grey = np.full((180, 320), 128, np.uint8)
+    frame = Frame("", 0, 0.0, 0.0, luma, grey, grey)
+    plate = Plate(box, score=1.0, lines=1)
+    reads = {}
+    devices: tuple[Device, ...] = ("cpu", "openvino")
+    for device in devices:
+        (reads[device],) = Reader.open(ModelFolder.load("reader"), device=device).read(frame, [plate])
+        Detector.open(ModelFolder.load("detector"), device=device).detect(frame)
+    assert reads["cpu"].text == reads["openvino"].text != ""
 
 
 def test_an_error_of_the_runtime_is_not_swallowed(tmp_path: Path) -> None:
@@ -155,3 +177,41 @@ def test_a_plate_without_contrast_is_unreadable() -> None:
 def test_a_copied_model_folder_works_by_its_path(tmp_path: Path) -> None:
     shutil.copytree(assets.folder("models") / "reader", tmp_path / "copy")
     assert ModelFolder.load(tmp_path / "copy", "reader").facts.name == "reader"
+
+
+STATES = ("readable", "blurred", "cut", "foreign")
+JUDGES = Output(name="logits", judgement="judgement", states=STATES, judgement_temperature=2.0)
+
+
+@pytest.mark.parametrize(
+    ("logits", "readable", "otherwise"),
+    [((0.0, 0.0, 0.0, 0.0), 0.25, "too blurred"), ((0.0, 0.0, 9.0, 1.0), 0.0107, "cut off")],
+)
+def test_a_judgement_is_a_calibrated_chance_with_its_likeliest_reason(
+    logits: tuple[float, ...], readable: float, otherwise: str
+) -> None:
+    judgement = Judgement.of(np.array(logits, np.float32), JUDGES)
+    assert judgement.readable == pytest.approx(readable, abs=1e-3)
+    assert judgement.otherwise == otherwise
+
+
+@pytest.mark.parametrize(("readable", "told"), [(0.9, ""), (0.4, "too blurred")])
+def test_no_read_is_surer_than_that_there_is_a_plate(readable: float, told: str) -> None:
+    sure = np.full((10, 37), np.log(1e-6), np.float32)
+    for slot, character in enumerate("30A12345"):
+        sure[slot, ALPHABET.index(character)] = 0.0
+    sure[8:, EMPTY] = 0.0
+    plate = Plate(np.array([[0, 0], [200, 0], [200, 40], [0, 40]], np.float32), score=1.0, lines=1)
+    judgement = Judgement(readable, "too blurred")
+    read = judged(sure, plate, contrast=50.0, options=ReaderOptions(), judgement=judgement)
+    assert (read.text, read.unreadable) == ("30A12345", told)
+    assert read.probability == pytest.approx(readable, abs=0.01)
+    assert read.alternatives[0][1] == read.probability
+
+
+def test_a_judgement_without_states_is_refused(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "m")
+    facts = (folder / "model.toml").read_text()
+    (folder / "model.toml").write_text(facts.replace("slots = 10", 'slots = 10\njudgement = "judgement"'))
+    with pytest.raises(ModelError, match="judgement and states go together"):
+        ModelFolder.load(folder)
