@@ -82,7 +82,14 @@ def read_crop(stages: Stages, frame: Frame) -> tuple[Plate, Read]:
 
 
 def _is_plate(plate: Plate, read: Read, options: TrackOptions) -> bool:
-    """Whether a find is told: the detector is sure of it, or it reads like a plate. Badges and adverts are neither."""
+    """Whether a find is told: it reads like a plate, or the detector is sure of it and the reader sees one, too.
+
+    Badges and adverts are neither.
+    """
+    from anpr.nets.reader import NO_PLATE
+
+    if read.unreadable == NO_PLATE:
+        return False
     plausible = not read.unreadable and read.probability >= options.plausible_probability
     return plausible or plate.score >= options.plate_score
 

@@ -50,7 +50,7 @@ class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Reader: logits are divided by it, fitted on plates that are neither trained on nor scored."""
     judgement: str = ""
     """Reader: the name of a second output, logits (batch, states); empty if the net does not judge."""
-    states: tuple[Literal["readable", "blurred", "cut", "foreign"], ...] = ()
+    states: tuple[Literal["readable", "blurred", "cut", "foreign", "none"], ...] = ()
     """Reader: what the judgement tells apart, in the order of its columns."""
     judgement_temperature: float = 1.0
 

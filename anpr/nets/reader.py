@@ -32,7 +32,9 @@ class ReaderOptions:
     alternatives: int = 5
 
 
-REASONS = {"blurred": "too blurred", "cut": "cut off", "foreign": "not a Vietnamese plate"}
+NO_PLATE = "no plate"
+"""Told of a find where the reader sees none: a badge, an advert, a grille."""
+REASONS = {"blurred": "too blurred", "cut": "cut off", "foreign": "not a Vietnamese plate", "none": NO_PLATE}
 """What is told of a plate in a state that is not readable."""
 
 

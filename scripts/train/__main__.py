@@ -12,6 +12,7 @@ VERBS = {
     "detector": "train the detector",
     "plates": "render plates for the reader to learn from",
     "frames": "render expressway pictures for the detector to learn from",
+    "finds": "cut what is no plate out of pictures without plates",
     "quads": "find the plates of labelled scenes with the models themselves",
     "quantise": "make an int8 copy of a model folder",
     "export": "turn a checkpoint into a model folder",

@@ -18,6 +18,25 @@ Split = Literal["train", "dev"]
 OPEN_LICENCES = ("MIT", "Apache-2.0", "BSD", "CC0", "CC BY 4.0", "own pictures")
 """Starts of the stated licences under which anyone may pass on what was made of a picture, naming its source."""
 
+CATEGORIES = (
+    "crops-vn",
+    "crops-vn-blur",
+    "crops-blurred",
+    "crops-foreign",
+    "crops-foreign-blur",
+    "car-gate",
+    "car-phone",
+    "gate-moto",
+    "moto-phone",
+    "square384",
+    "web-vn",
+    "openalpr",
+    "dashcam-ro",
+    "web-other",
+    "road-noplate",
+)
+"""What a picture shows, which decides what it is used for; docs/models.md says how."""
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -61,12 +80,15 @@ def load_pictures(
 ) -> list[Picture]:
     """The pictures of one split, in file order; `open_only` leaves out those without one of `OPEN_LICENCES`.
 
-    Raises FileNotFoundError if `data/labels.csv` is missing.
+    Raises FileNotFoundError if `data/labels.csv` is missing, ValueError for a category that nothing learns from.
     """
     corners = json.loads(quads.read_text(encoding="utf-8")) if quads else {}
     pictures = []
     with (data / "labels.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
+        for line, row in enumerate(csv.DictReader(file), 2):
+            if row["category"] not in CATEGORIES:
+                known = ", ".join(CATEGORIES)
+                raise ValueError(f"{file.name}:{line}: unknown category {row['category']!r}; the known ones: {known}")
             if row["split"] != split or (kind and row["kind"] != kind):
                 continue
             if categories is not None and row["category"] not in categories:

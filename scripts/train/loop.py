@@ -90,15 +90,17 @@ def averaged_weights(state: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def take_weights(net: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Put another run's weights into the net; parts that the net has got since keep their first values, and are named.
+    """Put another run's weights into the net; parts that are new, or of another shape, keep their first values.
 
-    Raises ValueError if the other run has parts that this net lacks.
+    These are named. Raises ValueError if the other run has parts that this net lacks.
     """
-    answer = net.load_state_dict(weights, strict=False)
-    if answer.unexpected_keys:
-        raise ValueError(f"the run to start from is of another net: it has {', '.join(answer.unexpected_keys)}")
-    if answer.missing_keys:
-        print(f"new in this net: {', '.join(answer.missing_keys)}", flush=True)
+    own = net.state_dict()
+    if unknown := sorted(set(weights) - set(own)):
+        raise ValueError(f"the run to start from is of another net: it has {', '.join(unknown)}")
+    new = sorted(name for name, value in own.items() if name not in weights or weights[name].shape != value.shape)
+    if new:
+        print(f"new in this net: {', '.join(new)}", flush=True)
+    net.load_state_dict(own | {name: value for name, value in weights.items() if name not in new})
 
 
 def train(

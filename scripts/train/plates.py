@@ -13,7 +13,7 @@ from scripts.render.plate import draw_plate, plate_alpha, sample_face
 from scripts.render.spec import PlateSpec, sample_spec
 from scripts.render.weather import weather
 from scripts.train.labels import add_open_only, load_pictures
-from scripts.train.reader_data import box_quad
+from scripts.train.reader_data import PlateSample, box_quad, save_samples
 
 MARGIN = 0.18
 """Surroundings kept on every side, as a share of the plate's size."""
@@ -74,22 +74,12 @@ def main(arguments: argparse.Namespace) -> int:
             arguments.data, split="train", categories=("road-noplate",), open_only=arguments.open_only
         )
         grounds = [picture.load_grey() for picture in pictures]
-    pixels, sizes, quads, texts = [], [], [], []
+    samples = []
     for number in range(arguments.count):
         spec = sample_spec(rng)
         picture, quad = picture_of(spec, grounds, rng)
-        pixels.append(picture.ravel())
-        sizes.append(picture.shape)
-        quads.append(quad)
-        texts.append(spec.text)
+        samples.append(PlateSample(picture, quad, spec.text, loose=False))
         if (number + 1) % 5000 == 0:
             print(f"{number + 1} plates", flush=True)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        arguments.output,
-        pixels=np.concatenate(pixels),
-        sizes=np.array(sizes, dtype=np.int32),
-        quads=np.array(quads, dtype=np.float32),
-        texts=np.array(texts),
-    )
+    save_samples(arguments.output, samples)
     return 0

@@ -7,6 +7,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from scripts.train.artefacts import HeldOutRead, reader_artefacts
 from scripts.train.labels import Picture, add_open_only, load_pictures
 from scripts.train.loop import add_loop_arguments, loop_options, train
 from scripts.train.reader_data import (
+    NONE,
     READABLE,
     UNJUDGED,
     UNREAD,
@@ -93,6 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_loop_arguments(parser, run=Path("work/runs/reader"), steps=8000, batch=128)
     parser.add_argument("--rendered-share", type=float, default=0.45)
     add_open_only(parser)
+    parser.add_argument("--finds", type=Path, action="append", default=[], help=".npz made by `finds`")
     parser.add_argument("--quads", type=Path, help="corners found by `quads`")
 
 
@@ -112,11 +115,19 @@ def main(arguments: argparse.Namespace) -> int:
     )
     unreadable = unreadable_samples([picture for picture in unread if not held_out(picture)])
     unreadable_checked = unreadable_samples([picture for picture in unread if held_out(picture)])
+    finds = [replace(sample, state=NONE) for path in arguments.finds for sample in load_rendered(path)]
+    unreadable_checked += finds[::16]
+    finds = [find for number, find in enumerate(finds) if number % 16]
     counts = {"crops": crops, "plates of scenes": scenes, "of rare formats": rare, "rendered": rendered}
-    counts |= {"unreadable": unreadable, "held out": checked, "unreadable held out": unreadable_checked}
+    counts |= {
+        "unreadable": unreadable,
+        "no plates": finds,
+        "held out": checked,
+        "unreadable held out": unreadable_checked,
+    }
     print(", ".join(f"{len(group)} {name}" for name, group in counts.items()))
     share = arguments.rendered_share if rendered else 0.0
-    groups = [(0.50, crops), (0.36, scenes), (0.06, rare), (0.08, unreadable)]
+    groups = [(0.46, crops), (0.36, scenes), (0.06, rare), (0.06, unreadable), (0.06, finds)]
     groups = [*((weight * (1 - share), group) for weight, group in groups), (share, rendered)]
     batches = ReaderBatches(groups, batch=arguments.batch, seed=arguments.seed, steps=arguments.steps)
     check_inputs = np.stack([plain_crop(sample) for sample in checked])[:, None]

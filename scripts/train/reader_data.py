@@ -20,7 +20,7 @@ from scripts.train.labels import Picture
 from scripts.train.reader_net import HEIGHT, SLOTS, STATES, WIDTH
 
 CHARACTER_INDEX = {character: index for index, character in enumerate(ALPHABET)}
-READABLE, BLURRED, CUT, FOREIGN = range(len(STATES))
+READABLE, BLURRED, CUT, FOREIGN, NONE = range(len(STATES))
 UNJUDGED = -1
 """Target of the judgement where the distortion may have made the plate unreadable, or not."""
 UNREAD = -1
@@ -117,6 +117,18 @@ def load_rendered(path: Path) -> list[PlateSample]:
         samples.append(PlateSample(luma, quad, str(text), loose=False))
         offset += size
     return samples
+
+
+def save_samples(path: Path, samples: Sequence[PlateSample]) -> None:
+    """Write what `load_rendered` reads."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        path,
+        pixels=np.concatenate([sample.luma.ravel() for sample in samples]),
+        sizes=np.array([sample.luma.shape for sample in samples], dtype=np.int32),
+        quads=np.array([sample.quad for sample in samples], dtype=np.float32),
+        texts=np.array([sample.text for sample in samples]),
+    )
 
 
 def distort(sample: PlateSample, rng: np.random.Generator, *, gentle: bool = False, ruin: int = READABLE) -> Crop:

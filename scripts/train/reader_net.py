@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 SLOTS = 10
 CLASSES = 37
-STATES = ("readable", "blurred", "cut", "foreign")
+STATES = ("readable", "blurred", "cut", "foreign", "none")
 """What the judgement tells apart."""
 HEIGHT, WIDTH = 64, 128
 

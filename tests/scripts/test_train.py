@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,8 +17,23 @@ pytest.importorskip("onnx", reason="export needs the extra 'train'")
 from scripts.train import detector, export, plates, reader, recipe
 from scripts.train.detector_data import SIDE, DetectorBatches, Scene, View, random_view, targets
 from scripts.train.labels import load_pictures
+from scripts.train.lettering import Lettering
 from scripts.train.loop import LoopOptions, learning_rate
-from scripts.train.reader_data import PlateSample, ReaderBatches, box_quad, encode_text
+from scripts.train.reader_data import (
+    BLURRED,
+    CUT,
+    FOREIGN,
+    READABLE,
+    UNJUDGED,
+    UNREAD,
+    PlateSample,
+    ReaderBatches,
+    blur_away,
+    box_quad,
+    cut_off,
+    encode_text,
+    unreadable_samples,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -59,6 +75,43 @@ def test_batches_follow_from_seed_and_step_alone() -> None:
     scene = Scene(sample().luma, sample().quad[None], exact=False, lines=1)
     views = [DetectorBatches([(1.0, [scene])], [sample()], batch=2, seed=7, steps=9)[3] for _ in range(2)]
     assert all(np.array_equal(a, b) for a, b in zip(*views, strict=True))
+
+
+def test_only_what_is_surely_readable_or_not_is_judged() -> None:
+    batches = ReaderBatches(
+        [(0.7, [sample()]), (0.3, [replace(sample(), text="", state=FOREIGN)])], batch=400, seed=1, steps=1
+    )
+    _, characters, states = batches[0]
+    assert set(states.tolist()) == {UNJUDGED, READABLE, BLURRED, CUT, FOREIGN}
+    known = (characters != UNREAD).any(axis=1)
+    assert set(states[known].tolist()) == {UNJUDGED, READABLE}
+    assert (characters[known] == encode_text("30A12345")).all()
+
+
+def test_a_plate_blurred_away_has_lost_its_characters() -> None:
+    rng = np.random.default_rng(3)
+    crop = cv2.resize(sample().luma, (128, 64))
+    for two_lines in (False, True) * 10:
+        left = np.abs(np.diff(blur_away(crop, rng, two_lines=two_lines).astype(np.float32))).max()
+        assert left < 0.25 * np.abs(np.diff(crop.astype(np.float32))).max()
+
+
+def test_a_cut_plate_has_lost_a_fifth_of_itself() -> None:
+    rng = np.random.default_rng(4)
+    quad = box_quad((0, 0, 100, 20)).astype(np.float64)
+    assert all(np.abs(cut_off(quad, rng) - quad).max() >= 20 for _ in range(50))
+
+
+def test_words_are_set_beside_plates() -> None:
+    lettering, rng = Lettering.load(), np.random.default_rng(5)
+    quad = box_quad((150, 150, 250, 200))
+    changed = 0
+    for _ in range(60):
+        image = np.full((SIDE, SIDE), 128, np.uint8)
+        lettering.set_words(image, quad[None], rng)
+        changed += bool((image != 128).any())
+        assert (image[152:198, 152:248] == 128).all()
+    assert changed > 40
 
 
 def test_the_corners_of_a_view_follow_its_picture() -> None:
@@ -126,6 +179,33 @@ def test_training_resumes_exports_and_runs_in_the_engine(data: Path, tmp_path: P
 def test_labels_of_the_other_split_are_never_loaded(data: Path) -> None:
     assert len(load_pictures(data, split="train")) == 24
     assert load_pictures(data, split="dev") == []
+
+
+def test_a_category_that_nothing_learns_from_is_refused_with_its_line(data: Path) -> None:
+    labels = data / "labels.csv"
+    labels.write_text(labels.read_text().replace("2.png,train,scene,car-gate", "2.png,train,scene,my-cars", 1))
+    with pytest.raises(ValueError, match=r"labels.csv:4: unknown category 'my-cars'"):
+        load_pictures(data, split="train")
+
+
+def test_pictures_without_an_open_licence_can_be_left_out(data: Path) -> None:
+    labels = data / "labels.csv"
+    labels.write_text(labels.read_text().replace("drawn for the test", "MIT (see the repository)", 5))
+    assert len(load_pictures(data, split="train", open_only=True)) == 5
+
+
+def test_blurred_and_foreign_crops_are_told_apart(data: Path) -> None:
+    labels = data / "labels.csv"
+    text = labels.read_text()
+    for number, (category, readable) in enumerate(
+        [("crops-blurred", "no"), ("crops-foreign", "foreign"), ("crops-foreign-blur", "no"), ("crops-vn", "yes")]
+    ):
+        before = f"\n{number}.png,train,scene,car-gate,30A{10000 + 137 * number},yes"
+        assert before in text
+        text = text.replace(before, f"\n{number}.png,train,crop,{category},,{readable}")
+    labels.write_text(text)
+    samples = unreadable_samples(load_pictures(data, split="train", kind="crop"))
+    assert [one.state for one in samples] == [BLURRED, FOREIGN, FOREIGN]
 
 
 def parse(module: object, options: list[str]) -> object:
