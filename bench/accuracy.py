@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 
 from anpr.cli.models import examine
 from anpr.cli.read import read_frame
+from anpr.clock import SystemClock
 from anpr.config import load_pipeline
-from anpr.engine.pipeline import FindsPlates, build_stages
+from anpr.engine.pipeline import FindsPlates, Stages, build_stages
 from anpr.nets.model import ModelFolder
 from anpr.records import Frame, Plate
 from anpr.video.images import load_image
+from anpr.video.source import open_source
 from bench import report, rivals
 from bench.sheet import draw_sheet
 
@@ -137,6 +139,17 @@ def without_corners(data: Path, rows: Sequence[dict[str, str]], answer: Answer) 
     return {f"{name}_upright": figures[name] for name in ("cars_exact", "motorbikes_exact", "scenes_exact")}
 
 
+def false_in_recordings(paths: Sequence[Path], stages: Stages) -> float:
+    """Plates told, per 1,000 pictures, of recordings that show no legible one."""
+    pictures = told = 0
+    for path in paths:
+        with open_source(path, camera_id="bench", clock=SystemClock(), options=stages.decode) as source:
+            for frame in source:
+                pictures += 1
+                told += len(read_frame(stages, frame, crops=False)["plates"])
+    return 1000 * told / max(1, pictures)
+
+
 def milliseconds(pipeline: str) -> dict[str, float]:
     """Of the pipeline's nets, one core: a 1080p picture, scaling included, and a plate."""
     settings = load_pipeline(pipeline).settings
@@ -167,6 +180,9 @@ def main() -> int:
     parser.add_argument("--pipeline", default="stills")
     parser.add_argument("--sample", type=int, help="about so many pictures, evenly spaced, instead of all")
     parser.add_argument("--against", choices=("rapidocr",), help="also read the pictures with another engine")
+    parser.add_argument(
+        "--empty-video", type=Path, action="append", default=[], help="recording without legible plates"
+    )
     parser.add_argument("--errors", type=Path, help="folder for the lists of misses")
     parser.add_argument("--write-models", action="store_true", help="put the figures into the models' model.toml")
     arguments = parser.parse_args()
@@ -184,6 +200,8 @@ def main() -> int:
         arguments.errors,
     )
     figures |= milliseconds(arguments.pipeline)
+    if arguments.empty_video:
+        figures["false_per_1000_filmed"] = false_in_recordings(arguments.empty_video, stages)
     upright = replace(stages, detector=Upright(stages.detector))
     figures |= without_corners(
         arguments.data, rows, lambda row: read_frame(upright, load_image(arguments.data / row["image"]), crops=False)

@@ -22,6 +22,8 @@ TWO_LINES_ASPECT_MOST = 2.6
 
 CROP_SHARE_LEAST = 0.15
 """Of the area of a crop: a smaller find is not the plate that was cut out."""
+CROP_SURE = 0.9
+"""A crop that reads so surely is not searched for the plate's corners."""
 
 
 def read(
@@ -71,41 +73,41 @@ def read_frame(stages: Stages, frame: Frame, *, crops: bool) -> dict[str, Any]:
 
 
 def read_crop(stages: Stages, frame: Frame) -> tuple[Plate, Read]:
-    """The one plate of a crop: cut by the corners found in it, or taken as the whole picture, whichever reads surer."""
+    """The one plate of a crop: the whole picture, or, if that reads unsurely, what the detector finds in it.
+
+    Of the two cuts the one that reads surer counts.
+    """
     from anpr.ops.quads import quad_area
 
-    height, width = frame.luma.shape
-    large = [p for p in stages.detector.detect(frame) if quad_area(p.quad) >= CROP_SHARE_LEAST * height * width]
-    plates = [whole_picture(frame), *large[:1]]
-    pairs = zip(plates, stages.reader.read(frame, plates), strict=True)
+    whole = whole_picture(frame)
+    (read,) = stages.reader.read(frame, [whole])
+    if not read.unreadable and read.probability >= CROP_SURE:
+        return whole, read
+    least = CROP_SHARE_LEAST * frame.luma.shape[0] * frame.luma.shape[1]
+    found = [plate for plate in stages.detector.detect(frame) if quad_area(plate.quad) >= least][:1]
+    pairs = [(whole, read), *zip(found, stages.reader.read(frame, found), strict=True)]
     return max(pairs, key=lambda pair: (not pair[1].unreadable, pair[1].probability))
 
 
 def _is_plate(plate: Plate, read: Read, options: TrackOptions) -> bool:
-    """Whether a find is told: it reads like a plate, or the detector is sure of it and the reader sees one, too.
-
-    Badges and adverts are neither.
-    """
-    from anpr.nets.reader import NO_PLATE
-
-    if read.unreadable == NO_PLATE:
-        return False
+    """Whether a find is told: the detector is sure of it, or it reads like a plate. Badges and adverts are neither."""
     plausible = not read.unreadable and read.probability >= options.plausible_probability
-    return plausible or plate.score >= options.plate_score
+    return plausible or plate.score >= options.score_least(read.unreadable)
 
 
 def whole_picture(frame: Frame) -> Plate:
     """A crop as a plate: its own corners."""
     import numpy as np
 
-    from anpr.nets.colour import plate_colour
+    from anpr.nets.colour import plate_colours
     from anpr.records import Plate
 
     height, width = frame.luma.shape
     right, bottom = width - 0.5, height - 0.5
     quad = np.array([[-0.5, -0.5], [right, -0.5], [right, bottom], [-0.5, bottom]], dtype=np.float32)
     lines = 2 if width / height <= TWO_LINES_ASPECT_MOST else 1
-    return Plate(quad=quad, score=1.0, lines=2 if lines == 2 else 1, colour=plate_colour(frame, quad))
+    (colour,) = plate_colours(frame, [quad])
+    return Plate(quad=quad, score=1.0, lines=2 if lines == 2 else 1, colour=colour)
 
 
 def describe(plate: Plate, read: Read) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +27,19 @@ def is_colourless(frame: Frame) -> bool:
     return float(np.hypot(u - np.median(u), v - np.median(v)).mean()) < PICTURE_CHROMA_LEAST
 
 
-def plate_colour(frame: Frame, quad: NDArray[np.float32]) -> Colour:
-    """The background colour inside `quad` (4, 2), source pixels: the chroma of its middle, characters included.
+def plate_colours(frame: Frame, quads: Sequence[NDArray[np.float32]]) -> list[Colour]:
+    """The background colour inside each quad (4, 2), source pixels; `unknown` for all of an infrared picture."""
+    if not quads or is_colourless(frame):
+        return ["unknown"] * len(quads)
+    return [_plate_colour(frame, quad) for quad in quads]
+
+
+def _plate_colour(frame: Frame, quad: NDArray[np.float32]) -> Colour:
+    """From the chroma of the plate's middle, characters included.
 
     Characters cover less than half of any Vietnamese plate and are colourless or pale, so the stronger half of the
     chroma is the background's.
     """
-    if is_colourless(frame):
-        return "unknown"
     columns, rows = PATCH
     target = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], dtype=np.float32)
     matrix = cv2.getPerspectiveTransform(quad.astype(np.float32) / 2, target)

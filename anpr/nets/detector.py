@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from anpr.nets.colour import plate_colour
+from anpr.errors import ModelError
+from anpr.nets.colour import plate_colours
 from anpr.nets.model import ModelFolder
 from anpr.nets.session import Device, Session
 from anpr.ops import contract
@@ -27,50 +28,61 @@ class DetectorOptions:
     height_least_px: float = 8.0
     """Shorter plates, in source pixels, are too far away to be told from badges."""
     zooms: tuple[float, ...] = (1.0,)
-    """Sizes at which the picture is looked at; still pictures need smaller ones for plates that fill them."""
+    """Sizes of the canvas, as a share of the model's own, on which the picture is looked at: above 1 for far plates,
+    below for plates that fill the picture. The cost grows with the square."""
+
+
+CANVAS_MULTIPLE = 32
+"""The net halves its canvas five times."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """Finds plates. Use from one thread at a time: the canvas is its own."""
+    """Finds plates. Use from one thread at a time: the canvases are its own."""
 
     session: Session
     options: DetectorOptions
     operations: contract.Operations
-    canvas: NDArray[np.float32]
+    canvases: tuple[NDArray[np.float32], ...]
+    """One (1, 1, height, width) for each zoom."""
 
     @staticmethod
     def open(
         model: ModelFolder, options: DetectorOptions | None = None, *, device: Device = "cpu", threads: int = 1
     ) -> Detector:
-        """Raises ModelError or DeviceError as `Session.open` does."""
-        facts = model.facts.input
-        return Detector(
-            session=Session.open(model, device=device, threads=threads),
-            options=options or DetectorOptions(),
-            operations=contract.load("cpu"),
-            canvas=np.zeros((1, 1, facts.height, facts.width), dtype=np.float32),
-        )
+        """Raises ModelError or DeviceError as `Session.open` does, ModelError for a zoom that the net cannot take."""
+        facts, options = model.facts.input, options or DetectorOptions()
+        session = Session.open(model, device=device, threads=threads)
+        sizes = [canvas_size(facts.height, facts.width, zoom) for zoom in options.zooms]
+        if not session.takes_any_size and set(sizes) != {(facts.height, facts.width)}:
+            raise ModelError(
+                f"takes pictures of {facts.width}x{facts.height} alone, the pipeline asks for zooms {options.zooms}",
+                place=str(model.path),
+                cure="set zooms = [1.0], or export the model again",
+            )
+        canvases = tuple(np.zeros((1, 1, *size), dtype=np.float32) for size in sizes)
+        return Detector(session, options, contract.load("cpu"), canvases)
 
     def detect(self, frame: Frame) -> list[Plate]:
         """The plates of a frame, best first."""
         found: list[Plate] = []
-        for zoom in self.options.zooms:
-            found += self._look(frame, zoom)
+        for canvas in self.canvases:
+            found += self._look(frame, canvas)
         kept: list[Plate] = []
         for plate in sorted(found, key=lambda plate: -plate.score):
             box = plate.to_xyxy()
             if all(box_iou(box, other.to_xyxy()) <= self.options.overlap_most for other in kept):
                 kept.append(plate)
-        return [replace(plate, colour=plate_colour(frame, plate.quad)) for plate in kept[: self.options.most]]
+        del kept[self.options.most :]
+        colours = plate_colours(frame, [plate.quad for plate in kept])
+        return [replace(plate, colour=colour) for plate, colour in zip(kept, colours, strict=True)]
 
-    def _look(self, frame: Frame, zoom: float) -> list[Plate]:
-        """The plates at one size of the picture, unfiltered for overlap."""
+    def _look(self, frame: Frame, canvas: NDArray[np.float32]) -> list[Plate]:
+        """The plates on one canvas, unfiltered for overlap."""
         facts = self.session.model.facts
-        box = self.operations.letterbox_luma(
-            frame.luma, self.canvas[0, 0], mean=facts.input.mean, scale=facts.input.scale, zoom=zoom
-        )
-        maps = self.session.run(self.canvas)[0]
+        mean, scale = facts.input.mean, facts.input.scale
+        box = self.operations.letterbox_luma(frame.luma, canvas[0, 0], mean=mean, scale=scale)
+        maps = self.session.run(canvas)[0]
         peaks = self.operations.find_peaks(
             maps, threshold=self.options.threshold, stride=facts.output.stride, most=self.options.most
         )
@@ -81,3 +93,9 @@ class Detector:
                 continue
             plates.append(Plate(quad=quad, score=float(peak[0]), lines=2 if peak[1] > 0.5 else 1))
         return plates
+
+
+def canvas_size(height: int, width: int, zoom: float) -> tuple[int, int]:
+    """(height, width) of the canvas at a zoom: whole multiples of what the net can halve, at least one."""
+    rows, columns = (max(1, round(side * zoom / CANVAS_MULTIPLE)) * CANVAS_MULTIPLE for side in (height, width))
+    return rows, columns

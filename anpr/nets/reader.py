@@ -14,7 +14,7 @@ from anpr.nets.session import Device, Session
 from anpr.ops import contract
 from anpr.ops.quads import quad_size
 from anpr.plates.lattice import settle
-from anpr.records import ALPHABET, Frame, Plate, Read
+from anpr.records import ALPHABET, NO_PLATE, Frame, Plate, Read
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,6 @@ class ReaderOptions:
     alternatives: int = 5
 
 
-NO_PLATE = "no plate"
-"""Told of a find where the reader sees none: a badge, an advert, a grille."""
 REASONS = {"blurred": "too blurred", "cut": "cut off", "foreign": "not a Vietnamese plate", "none": NO_PLATE}
 """What is told of a plate in a state that is not readable."""
 
@@ -115,7 +113,9 @@ def judged(
     _, height_px = quad_size(plate.quad)
     character_px = height_px * (0.38 if plate.lines == 2 else 0.62)
     unreadable = ""
-    if character_px < options.character_height_least_px:
+    if judgement.readable < options.readable_least and judgement.otherwise == NO_PLATE:
+        unreadable = NO_PLATE
+    elif character_px < options.character_height_least_px:
         unreadable = "too small"
     elif contrast < options.contrast_least:
         unreadable = "no contrast"

@@ -86,6 +86,11 @@ class Session:
                 cure="restore the model folder",
             )
 
+    @property
+    def takes_any_size(self) -> bool:
+        """Whether height and width of the input are free."""
+        return not any(isinstance(size, int) for size in self.runtime.get_inputs()[0].shape[2:])
+
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Input (n, channels, height, width) -> output as the model's task says."""
         facts = self.model.facts

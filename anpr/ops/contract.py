@@ -2,10 +2,9 @@
 
 Every backend is a module with exactly these functions; `load` checks that they are all there.
 
-letterbox_luma(luma, canvas, *, mean, scale, zoom) -> Letterbox
+letterbox_luma(luma, canvas, *, mean, scale) -> Letterbox
     Shrinks or enlarges `luma` (uint8 (h, w), rows may be padded) into `canvas` (float32 (H, W)), keeping its shape,
-    at the top left; writes `(value - mean) * scale` and 0 where there is no picture. `zoom` < 1 makes it smaller
-    than would fit.
+    at the top left; writes `(value - mean) * scale` and 0 where there is no picture.
 rectify(luma, quad, out, *, margin) -> float
     Cuts the plate `quad` (float32 (4, 2)) out of `luma` into `out` (float32 (h, w)), grown by the share `margin` of
     its size on every side, made frontal by a homography, area-averaged where it shrinks, standardised to mean 0 and
@@ -13,6 +12,16 @@ rectify(luma, quad, out, *, margin) -> float
 find_peaks(maps, *, threshold, stride, most) -> float32 (n, 10)
     Local maxima of a detector's maps (10, h, w): score, share of two lines, 8 corner coordinates in canvas pixels,
     best first, at most `most`.
+cell_levels(luma, levels) -> None
+    Writes the brightness of each cell of CELL_PX x CELL_PX pixels of `luma` (uint8 (h, w), rows may be padded) into
+    `levels` (float32 (h // CELL_PX, w // CELL_PX)): UNITS * ln(mean + DARK_LEVEL), so that a change of the light adds
+    the same everywhere. The mean is taken over some rows of the cell.
+find_motion(levels, scene, lanes, *, noise_factor, noise_least) -> int
+    How many cells inside `lanes` (uint8 (rows, columns), not 0 inside) have moved. `scene` is float32 (3, rows,
+    columns): each cell's BACKGROUND, its usual distance from it (NOISE), and its level in the picture LOOKED_AT last.
+    A cell has changed if it differs from both by more than `noise_factor` times its noise, a change of light that the
+    whole picture shares left out; it has moved if most cells around it have changed, too. Background and noise, never
+    less than `noise_least`, follow the picture.
 """
 
 from __future__ import annotations
@@ -28,7 +37,16 @@ from anpr.errors import DeviceError
 
 Backend = Literal["cpu"]
 
-NAMES = ("letterbox_luma", "rectify", "find_peaks")
+NAMES = ("letterbox_luma", "rectify", "find_peaks", "cell_levels", "find_motion")
+
+CELL_PX = 16
+"""A vehicle whose plate can be read is wider and higher than three of them."""
+UNITS = 100.0
+"""Units of level per factor e of light: a change by 1 % is about one unit."""
+DARK_LEVEL = 16.0
+"""Grey level of video's black: below it there is noise, and no light to be multiplied."""
+BACKGROUND, NOISE, LOOKED_AT = 0, 1, 2
+"""Planes of a scene."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +73,7 @@ class Operations(Protocol):
     """The contract as a type."""
 
     def letterbox_luma(
-        self, luma: NDArray[np.uint8], canvas: NDArray[np.float32], *, mean: float, scale: float, zoom: float = 1.0
+        self, luma: NDArray[np.uint8], canvas: NDArray[np.float32], *, mean: float, scale: float
     ) -> Letterbox: ...
 
     def rectify(
@@ -65,6 +83,18 @@ class Operations(Protocol):
     def find_peaks(
         self, maps: NDArray[np.float32], *, threshold: float, stride: int, most: int
     ) -> NDArray[np.float32]: ...
+
+    def cell_levels(self, luma: NDArray[np.uint8], levels: NDArray[np.float32]) -> None: ...
+
+    def find_motion(
+        self,
+        levels: NDArray[np.float32],
+        scene: NDArray[np.float32],
+        lanes: NDArray[np.uint8],
+        *,
+        noise_factor: float,
+        noise_least: float,
+    ) -> int: ...
 
 
 def load(backend: Backend = "cpu") -> Operations:

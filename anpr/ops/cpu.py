@@ -9,6 +9,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from anpr.ops.contract import Letterbox
+from anpr.ops.cpu_motion import cell_levels as cell_levels
+from anpr.ops.cpu_motion import find_motion as find_motion
 
 SOURCE_SAMPLES_MOST = 4
 """A rectified pixel averages at most this many samples a side; beyond it the plate is far larger than needed."""
@@ -17,13 +19,11 @@ DEVIATION_FLOOR = 4.0
 """Grey levels: a flat crop is not blown up into noise."""
 
 
-def letterbox_luma(
-    luma: NDArray[np.uint8], canvas: NDArray[np.float32], *, mean: float, scale: float, zoom: float = 1.0
-) -> Letterbox:
+def letterbox_luma(luma: NDArray[np.uint8], canvas: NDArray[np.float32], *, mean: float, scale: float) -> Letterbox:
     """See `anpr.ops.contract`."""
     height, width = luma.shape
     canvas_height, canvas_width = canvas.shape
-    fit = min(canvas_width / width, canvas_height / height) * zoom
+    fit = min(canvas_width / width, canvas_height / height)
     out_width = max(1, min(canvas_width, round(width * fit)))
     out_height = max(1, min(canvas_height, round(height * fit)))
     if out_width * 3 == width and out_height * 3 == height:

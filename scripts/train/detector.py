@@ -140,7 +140,7 @@ def main(arguments: argparse.Namespace) -> int:
         "plates": plates,
     }
     print(", ".join(f"{len(group)} {name}" for name, group in counts.items()))
-    groups = [(0.2, gate), (0.3, varied), (0.15, others), (0.25, empty), (0.07, filmed), (0.13, road)]
+    groups = [(0.15, gate), (0.3, varied), (0.22, others), (0.2, empty), (0.05, filmed), (0.08, road)]
     batches = DetectorBatches(groups, plates, batch=arguments.batch, seed=arguments.seed, steps=arguments.steps)
     watched_empty = (empty or filmed)[::4]
 

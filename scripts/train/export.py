@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from anpr.records import ALPHABET
 from scripts.train import detector_data, detector_net, reader_net
 from scripts.train.labels import add_open_only, load_pictures
 from scripts.train.loop import averaged_weights
-from scripts.train.reader import REAL_CATEGORIES, UNREAD_CATEGORIES, held_out
+from scripts.train.reader import REAL_CATEGORIES, UNREAD_CATEGORIES, held_out, plain_crop
 from scripts.train.reader_data import UNJUDGED, UNREAD, ReaderBatches, real_samples, unreadable_samples
 
 OPSET = 17
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--height", type=int, default=detector_net.HEIGHT, help="of the detector's canvas, x 32")
     parser.add_argument("--width", type=int, default=detector_net.WIDTH, help="of the detector's canvas, x 32")
     add_open_only(parser)
+    parser.add_argument("--source", action="append", default=[], help="further source with its licence, for model.toml")
     parser.add_argument("--made-by", required=True, help="the command that trained it, for model.toml")
 
 
@@ -54,8 +55,10 @@ def load_net(net: nn.Module, run: Path) -> dict[str, Any]:
     return state
 
 
-def write_onnx(net: nn.Module, example: torch.Tensor, path: Path, *, outputs: Sequence[str]) -> None:
-    """Export with a free batch size, check it, and compare its answers with the net's."""
+def write_onnx(
+    net: nn.Module, example: torch.Tensor, path: Path, *, outputs: Sequence[str], free: Mapping[int, str]
+) -> None:
+    """Export with `free` axes (index to name), check it, and compare its answers with the net's."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -64,7 +67,7 @@ def write_onnx(net: nn.Module, example: torch.Tensor, path: Path, *, outputs: Se
             str(path),
             input_names=["luma"],
             output_names=list(outputs),
-            dynamic_axes={name: {0: "batch"} for name in ("luma", *outputs)},
+            dynamic_axes={name: dict(free) for name in ("luma", *outputs)},
             opset_version=OPSET,
             dynamo=False,
         )
@@ -82,20 +85,24 @@ def write_onnx(net: nn.Module, example: torch.Tensor, path: Path, *, outputs: Se
 def fit_temperatures(net: nn.Module, data: Path, *, open_only: bool) -> tuple[float, float]:
     """What the logits of the characters and of the judgement must be divided by so that probabilities are right.
 
-    Fitted on held-out plates, distorted at random.
+    The first is fitted on held-out plates distorted at random; the second on the same as they are, beside held-out
+    plates that nobody should read: a distortion may make a plate unreadable, so that it has no true answer.
     """
     categories = (*REAL_CATEGORIES, *UNREAD_CATEGORIES)
     pictures = load_pictures(data, split="train", categories=categories, open_only=open_only)
     checked = [picture for picture in pictures if held_out(picture)]
-    groups = [(0.8, real_samples(checked)), (0.2, unreadable_samples(checked))]
-    batches = ReaderBatches(groups, batch=256, seed=99, steps=5)
-    inputs, characters, states = (np.concatenate(part) for part in zip(*(batches[n] for n in range(5)), strict=True))
+    readable = real_samples([picture for picture in checked if picture.category in REAL_CATEGORIES])
+    others = unreadable_samples([picture for picture in checked if picture.category in UNREAD_CATEGORIES])
+    batches = ReaderBatches([(1.0, readable)], batch=256, seed=99, steps=4)
+    inputs, characters, _ = (np.concatenate(part) for part in zip(*(batches[n] for n in range(4)), strict=True))
+    plain = np.stack([plain_crop(sample) for sample in (*readable, *others)])[:, None]
+    states = torch.tensor([sample.state for sample in (*readable, *others)])
     with torch.no_grad():
-        parts = [net(torch.from_numpy(inputs[i : i + 128])) for i in range(0, len(inputs), 128)]
-    logits, judgement = (torch.cat(part) for part in zip(*parts, strict=True))
+        logits = torch.cat([net(torch.from_numpy(part))[0] for part in np.array_split(inputs, 8)])
+        judgement = torch.cat([net(torch.from_numpy(part))[1] for part in np.array_split(plain, 8)])
     return (
         fit_temperature(logits.flatten(0, 1), torch.from_numpy(characters).flatten(), ignored=UNREAD),
-        fit_temperature(judgement, torch.from_numpy(states), ignored=UNJUDGED),
+        fit_temperature(judgement, states, ignored=UNJUDGED),
     )
 
 
@@ -118,7 +125,7 @@ def main(arguments: argparse.Namespace) -> int:
         net: nn.Module = reader_net.ReaderNet()
         state = load_net(net, arguments.run)
         height, width = reader_net.HEIGHT, reader_net.WIDTH
-        write_onnx(net, torch.randn(2, 1, height, width), path, outputs=("logits", "judgement"))
+        write_onnx(net, torch.randn(2, 1, height, width), path, outputs=("logits", "judgement"), free={0: "batch"})
         temperature, judgement_temperature = fit_temperatures(net, arguments.data, open_only=arguments.open_only)
         facts["input"] = {"name": "luma", "height": height, "width": width, "margin": READER_MARGIN}
         facts["output"] = {
@@ -130,13 +137,16 @@ def main(arguments: argparse.Namespace) -> int:
             "states": reader_net.STATES,
             "judgement_temperature": round(judgement_temperature, 3),
         }
+        kind = None
         categories: tuple[str, ...] = (*REAL_CATEGORIES, *UNREAD_CATEGORIES)
     else:
         inner = detector_net.DetectorNet()
         state = load_net(inner, arguments.run)
         net = detector_net.DetectorForExport(inner).eval()
         height, width = arguments.height, arguments.width
-        write_onnx(net, torch.randn(2, 1, height, width), path, outputs=("maps",))
+        write_onnx(
+            net, torch.randn(2, 1, height, width), path, outputs=("maps",), free={0: "batch", 2: "rows", 3: "columns"}
+        )
         facts["input"] = {
             "name": "luma",
             "height": height,
@@ -145,8 +155,11 @@ def main(arguments: argparse.Namespace) -> int:
             "scale": detector_data.SCALE,
         }
         facts["output"] = {"name": "maps", "stride": detector_net.STRIDE}
+        kind = "scene"
         categories = (*REAL_CATEGORIES, "dashcam-ro", "openalpr", "road-noplate")
-    pictures = load_pictures(arguments.data, split="train", categories=categories, open_only=arguments.open_only)
+    pictures = load_pictures(
+        arguments.data, split="train", kind=kind, categories=categories, open_only=arguments.open_only
+    )
     sources = sorted({f"{picture.category}: {picture.licence}" for picture in pictures})
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     facts["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -156,7 +169,7 @@ def main(arguments: argparse.Namespace) -> int:
         "steps": int(state["step"]),
         "seed": int(state["seed"]),
         "log": LOG,
-        "sources": ["rendered plates of scripts/render", *sources],
+        "sources": ["rendered plates of scripts/render", *sources, *arguments.source],
     }
     shutil.copyfile(arguments.run / "log.jsonl", folder / LOG)
     (folder / "model.toml").write_text(tomli_w.dumps(facts), encoding="utf-8")

@@ -34,7 +34,7 @@ from scripts.train.reader_data import (
 )
 from scripts.train.reader_net import CLASSES, HEIGHT, WIDTH, ReaderNet
 
-UNREAD_CATEGORIES = ("crops-foreign", "crops-foreign-blur", "openalpr", "crops-blurred")
+UNREAD_CATEGORIES = ("crops-foreign", "crops-foreign-blur", "openalpr", "dashcam-ro", "crops-blurred")
 """Not `crops-vn-blur`: most of its plates can be read well, and refusing them would lose plates of real cameras."""
 JUDGEMENT_WEIGHT = 0.1
 RARE = 100
@@ -110,9 +110,7 @@ def main(arguments: argparse.Namespace) -> int:
     scenes = [sample for sample in known if not sample.crop]
     rendered = [sample for path in arguments.rendered for sample in load_rendered(path)]
     rare = rare_formats(known)
-    unread = load_pictures(
-        arguments.data, split="train", kind="crop", categories=UNREAD_CATEGORIES, open_only=arguments.open_only
-    )
+    unread = load_pictures(arguments.data, split="train", categories=UNREAD_CATEGORIES, open_only=arguments.open_only)
     unreadable = unreadable_samples([picture for picture in unread if not held_out(picture)])
     unreadable_checked = unreadable_samples([picture for picture in unread if held_out(picture)])
     finds = [replace(sample, state=NONE) for path in arguments.finds for sample in load_rendered(path)]
@@ -127,7 +125,7 @@ def main(arguments: argparse.Namespace) -> int:
     }
     print(", ".join(f"{len(group)} {name}" for name, group in counts.items()))
     share = arguments.rendered_share if rendered else 0.0
-    groups = [(0.46, crops), (0.36, scenes), (0.06, rare), (0.06, unreadable), (0.06, finds)]
+    groups = [(0.44, crops), (0.34, scenes), (0.06, rare), (0.10, unreadable), (0.06, finds)]
     groups = [*((weight * (1 - share), group) for weight, group in groups), (share, rendered)]
     batches = ReaderBatches(groups, batch=arguments.batch, seed=arguments.seed, steps=arguments.steps)
     check_inputs = np.stack([plain_crop(sample) for sample in checked])[:, None]

@@ -85,10 +85,14 @@ def real_samples(pictures: Sequence[Picture]) -> list[PlateSample]:
 
 
 def unreadable_samples(pictures: Sequence[Picture]) -> list[PlateSample]:
-    """The crops that are labelled as blurred, or are another country's plate, blurred or not."""
+    """The crops that are labelled as blurred, or are another country's plate, and the plates of foreign scenes."""
     samples = []
     for picture in pictures:
-        if picture.kind == "crop" and picture.readable in ("no", "foreign"):
+        if picture.kind == "scene":
+            luma = picture.load_grey()
+            parts = [cut_around(luma, box_quad(box)) for box in picture.boxes]
+            samples += [PlateSample(part, quad, "", loose=True, state=FOREIGN) for part, quad in parts]
+        elif picture.readable in ("no", "foreign"):
             foreign = picture.readable == "foreign" or picture.category.startswith("crops-foreign")
             luma = picture.load_grey()
             quad = box_quad((0, 0, luma.shape[1], luma.shape[0]))
@@ -124,10 +128,10 @@ def save_samples(path: Path, samples: Sequence[PlateSample]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(
         path,
-        pixels=np.concatenate([sample.luma.ravel() for sample in samples]),
-        sizes=np.array([sample.luma.shape for sample in samples], dtype=np.int32),
-        quads=np.array([sample.quad for sample in samples], dtype=np.float32),
-        texts=np.array([sample.text for sample in samples]),
+        pixels=np.concatenate([np.zeros(0, np.uint8), *(sample.luma.ravel() for sample in samples)]),
+        sizes=np.array([sample.luma.shape for sample in samples], dtype=np.int32).reshape(-1, 2),
+        quads=np.array([sample.quad for sample in samples], dtype=np.float32).reshape(-1, 4, 2),
+        texts=np.array([sample.text for sample in samples], dtype=np.str_),
     )
 
 

@@ -1,7 +1,8 @@
 """`python -m scripts.train recipe`: both models from nothing, in one command that goes on where it was stopped.
 
 Three rounds: the first learns from rendered plates and the boxes that the labels have; then the models themselves say
-where the plates of the labelled scenes lie (`quads`), which the next round learns from.
+where the plates of the labelled scenes lie (`quads`) and what they take for plates where there are none (`finds`),
+which the next round learns from.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.train.labels import add_open_only
+
 READER_STEPS = (1600, 2400, 4500)
 DETECTOR_STEPS = (1750, 3900, 6500)
 RATES = ("2e-3", "1.5e-3", "1.2e-3")
 PLATES, FRAMES = 30000, 400
+FAR, FAR_CANVAS = "detector-far", (768, 1280)
+"""The same net on a canvas (height, width) twice as fine, for far plates and still pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +41,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scale", type=float, default=1.0, help="of all steps and counts; less than 1 to try it out")
+    add_open_only(parser)
+    parser.add_argument(
+        "--empty-video", type=Path, action="append", default=[], help="recording without legible plates"
+    )
     parser.add_argument("--workers", type=int, default=1)
 
 
 def stages(arguments: argparse.Namespace) -> Iterator[Stage]:
     """All stages in order."""
-    work, data = arguments.work, ("--data", str(arguments.data))
+    work, data = arguments.work, ["--data", str(arguments.data)]
+    if arguments.open_only:
+        data.append("--open-only")
+    films = [f"--empty-video={path}" for path in arguments.empty_video]
 
     def some(count: int) -> str:
         return str(max(2, round(count * arguments.scale)))
@@ -61,8 +73,10 @@ def stages(arguments: argparse.Namespace) -> Iterator[Stage]:
             options = [*common, "--run", str(work / f"{verb}-{number}"), "--steps", some(steps)]
             if number > 1:
                 options += ["--quads", str(quads), "--start-from", str(work / f"{verb}-{number - 1}/checkpoint.pt")]
+                if verb == "reader":
+                    options += ["--finds", str(work / f"finds-{number - 1}.npz")]
             if verb == "detector":
-                options += ["--frames", str(frames)]
+                options += ["--frames", str(frames), *films]
             yield stage(verb, f"{verb}-{number}", *options)
             made_by = f"python -m scripts.train recipe --data DATA --seed {arguments.seed}"
             run = ("--run", str(work / f"{verb}-{number}"), "--made-by", made_by)
@@ -70,10 +84,15 @@ def stages(arguments: argparse.Namespace) -> Iterator[Stage]:
             yield stage("export", f"{verb}-{number}-export", verb, *run, *floats, *data)
         models = [f"--{verb}={work / 'models' / verb}" for verb in ("detector", "reader")]
         yield stage("quads", f"quads-{number}", str(work / f"quads-{number}.json"), *data, *models)
-    for verb in ("detector", "reader"):
-        source = str(work / "models" / verb)
-        options = (verb, source, "--name", verb, "--models", str(arguments.models), "--method", "minmax", *data)
-        yield stage("quantise", f"{verb}-quantise", *options)
+        yield stage("finds", f"finds-{number}", str(work / f"finds-{number}.npz"), *data, models[0], *films)
+    far = ("--run", str(work / "detector-3"), "--made-by", made_by, "--name", FAR, "--models", str(work / "models"))
+    canvas = ("--height", str(FAR_CANVAS[0]), "--width", str(FAR_CANVAS[1]))
+    yield stage("export", f"{FAR}-export", "detector", *far, *canvas, *data)
+    for name in ("detector", FAR, "reader"):
+        task = "reader" if name == "reader" else "detector"
+        source = str(work / "models" / name)
+        options = (task, source, "--name", name, "--models", str(arguments.models), "--method", "minmax", *data)
+        yield stage("quantise", f"{name}-quantise", *options)
 
 
 def main(arguments: argparse.Namespace) -> int:

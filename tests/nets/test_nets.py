@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from anpr import assets
 from anpr.errors import DeviceError, ModelError
 from anpr.nets import colour
-from anpr.nets.detector import Detector
+from anpr.nets.detector import Detector, canvas_size
 from anpr.nets.model import ModelFolder, Output
 from anpr.nets.reader import Judgement, Reader, ReaderOptions, judged
 from anpr.nets.session import PROVIDERS, Device, Session
@@ -157,7 +157,7 @@ def test_colours(u: int, v: int, expected: str) -> None:
 def test_an_infrared_picture_has_no_colours() -> None:
     grey = frame(np.zeros((100, 200), np.uint8))
     quad = np.array([[20, 20], [100, 20], [100, 50], [20, 50]], np.float32)
-    assert colour.plate_colour(grey, quad) == "unknown"
+    assert colour.plate_colours(grey, [quad]) == ["unknown"]
 
 
 def test_an_empty_picture_has_no_plates() -> None:
@@ -215,3 +215,8 @@ def test_a_judgement_without_states_is_refused(tmp_path: Path) -> None:
     (folder / "model.toml").write_text(facts.replace("slots = 10", 'slots = 10\njudgement = "judgement"'))
     with pytest.raises(ModelError, match="judgement and states go together"):
         ModelFolder.load(folder)
+
+
+@pytest.mark.parametrize(("zoom", "size"), [(1.0, (384, 640)), (2.0, (768, 1280)), (0.4, (160, 256)), (0.01, (32, 32))])
+def test_a_canvas_can_be_halved_five_times(zoom: float, size: tuple[int, int]) -> None:
+    assert canvas_size(384, 640, zoom) == size

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("torch", reason="training needs the extra 'train': pip install '.[train]'")
 pytest.importorskip("onnx", reason="export needs the extra 'train'")
 
-from scripts.train import detector, export, plates, reader, recipe
+from scripts.train import detector, export, finds, plates, reader, recipe
 from scripts.train.detector_data import SIDE, DetectorBatches, Scene, View, random_view, targets
 from scripts.train.labels import load_pictures
 from scripts.train.lettering import Lettering
@@ -32,6 +32,7 @@ from scripts.train.reader_data import (
     box_quad,
     cut_off,
     encode_text,
+    load_rendered,
     unreadable_samples,
 )
 
@@ -235,3 +236,14 @@ def test_the_recipe_makes_both_models_and_goes_on_where_it_stopped(data: Path, t
     before = (tmp_path / "work/reader-3/checkpoint.pt").stat().st_mtime_ns
     assert recipe.main(arguments) == 0
     assert (tmp_path / "work/reader-3/checkpoint.pt").stat().st_mtime_ns == before
+
+
+def test_places_without_a_plate_are_cut_from_pictures_without_plates(data: Path, tmp_path: Path) -> None:
+    labels = data / "labels.csv"
+    labels.write_text(labels.read_text() + "road.png,train,scene,road-noplate,,none,,,drawn for the test\n")
+    cv2.imwrite(str(data / "road.png"), np.random.default_rng(1).integers(0, 255, (200, 300), dtype=np.uint8))
+    output = tmp_path / "finds.npz"
+    assert finds.main(parse(finds, [str(output), "--data", str(data)])) == 0
+    samples = load_rendered(output)
+    assert len(samples) >= finds.AT_RANDOM - 2
+    assert {sample.text for sample in samples} == {""}
