@@ -60,6 +60,8 @@ setup(
         "typer>=0.15",
         "rich>=13.9",
         "structlog>=24.4",
+        "h11>=0.16",
+        "prometheus-client>=0.21",
         "tree-sitter>=0.25",
         "tree-sitter-toml>=0.7",
     ],

@@ -28,3 +28,11 @@ def stays_on_this_machine(endpoint: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """The two parts of `host:port` or `[v6]:port`. Raises ValueError if it is neither."""
+    match = TCP.fullmatch(f"tcp://{address}")
+    if match is None or match["port"] == "*" or int(match["port"]) > 65535:
+        raise ValueError(f"{address!r} is not host:port")
+    return match["host"].strip("[]"), int(match["port"])

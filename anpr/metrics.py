@@ -1,7 +1,8 @@
-"""Counters with reasons. Owned by whoever counts and passed in; nothing here is global."""
+"""Counters with reasons, and how long things take. Owned by whoever counts and passed in; nothing here is global."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -30,3 +31,24 @@ class Counters:
         """Add another set of counts to this one."""
         for (name, reason), count in other.items():
             self.add(name, count, reason=reason)
+
+
+SECONDS_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(slots=True)
+class Histogram:
+    """How many measured values lie between bounds, and their sum."""
+
+    bounds: tuple[float, ...] = SECONDS_BOUNDS
+    """Rising; each is the highest value of its class, and one more class is above the last."""
+    counts: list[int] = field(default_factory=list)
+    sum: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.counts = self.counts or [0] * (len(self.bounds) + 1)
+
+    def add(self, value: float) -> None:
+        """Take in one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value

@@ -3,8 +3,8 @@
 Coordinates are source pixels, `(x, y)`, origin at the centre of the top-left pixel. A quad is 4 corners clockwise from
 the *plate's* own top-left. Times named `*_seconds` are seconds; wall times are UTC since 1970.
 
-`Frame`, `Plate`, `Read` hold arrays and stay inside one process. `Sighting` and `Hit` are msgspec structs: they cross
-processes, go to disk and onto the bus, and never hold pixels.
+`Frame`, `Plate`, `Read` hold arrays and stay inside one process. `Sighting`, `Hit` and `CoverageGap` are msgspec
+structs: they cross processes, go to disk and onto the bus, and never hold pixels.
 """
 
 from __future__ import annotations
@@ -21,11 +21,28 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 EMPTY = len(ALPHABET)
 """Lattice column of 'no character here'."""
+NO_PLATE = "no plate"
+"""Why a find is unreadable where the reader sees no plate at all, but a badge, an advert or a grille."""
 
 Colour = Literal["white", "yellow", "blue", "red", "unknown"]
 Direction = Literal["approaching", "receding", "unknown"]
 Severity = Literal["INFO", "CHECK", "ALERT"]
 State = Literal["preview", "final", "withdrawn"]
+GapReason = Literal[
+    "not_running",
+    "starting",
+    "offline",
+    "refused",
+    "failed",
+    "frozen",
+    "black",
+    "covered",
+    "blurred",
+    "damaged",
+    "overload",
+]
+"""Why a camera is not watched: nothing runs on the box; its loop starts; no pictures; wrong password; the loop or its
+process died; the picture shows nothing; most pictures are damaged; most are dropped because the box is too slow."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,6 +214,28 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
 
 
+class CoverageGap(msgspec.Struct, frozen=True, kw_only=True):
+    """A time in which a camera was not watched, or showed nothing."""
+
+    id: str
+    revision: int
+    """0 when it is noticed, 1 when it is over."""
+    state: State
+    """`preview` while it lasts, `final` when it is over."""
+    site_id: str
+    camera_id: str
+    reason: GapReason
+    detail: str
+    """For a person, without secrets; may be empty."""
+    from_seconds: float
+    """Wall time of the last good picture, or of the box's last sign of life."""
+    until_seconds: float
+    """Wall time of the first good picture after it; while it lasts, when this was written."""
+
+
+Record = Sighting | Hit | CoverageGap
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """A record as its box committed it: what the store gives out and the bus carries."""
@@ -208,4 +247,4 @@ class Event:
     """Dense per box, from 1, also across epochs: a missing number is a missed event."""
     committed_seconds: float
     """Wall time of the commit, whole milliseconds."""
-    record: Sighting | Hit
+    record: Record

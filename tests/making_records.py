@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from hypothesis import strategies as st
 
-from anpr.records import Evidence, Hit, Sighting
+from anpr.records import CoverageGap, Evidence, Hit, Sighting
 
 _SIGHTING = Sighting(
     id="s-1",
@@ -67,6 +67,19 @@ _HIT = Hit(
 )
 
 
+_GAP = CoverageGap(
+    id="g-1",
+    revision=0,
+    state="preview",
+    site_id="north",
+    camera_id="gate-1",
+    reason="offline",
+    detail="nothing listens there",
+    from_seconds=1_767_225_600.5,
+    until_seconds=1_767_225_601.0,
+)
+
+
 def make_sighting(**changes: Any) -> Sighting:
     """A good sighting but for `changes`."""
     return msgspec.structs.replace(_SIGHTING, **changes)
@@ -75,6 +88,11 @@ def make_sighting(**changes: Any) -> Sighting:
 def make_hit(**changes: Any) -> Hit:
     """A good hit but for `changes`."""
     return msgspec.structs.replace(_HIT, **changes)
+
+
+def make_gap(**changes: Any) -> CoverageGap:
+    """A coverage gap but for `changes`."""
+    return msgspec.structs.replace(_GAP, **changes)
 
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
@@ -109,6 +127,19 @@ HITS = st.builds(
     seen_seconds=_SECONDS,
     probability=_FRACTIONS,
     reason=NAMES,
+)
+
+GAPS = st.builds(
+    make_gap,
+    id=NAMES,
+    revision=st.integers(0, 2**31),
+    state=st.sampled_from(["preview", "final"]),
+    site_id=NAMES,
+    camera_id=NAMES,
+    reason=st.sampled_from(["not_running", "offline", "frozen", "overload"]),
+    detail=NAMES,
+    from_seconds=_SECONDS,
+    until_seconds=_SECONDS,
 )
 
 

@@ -27,7 +27,7 @@ from anpr.watch.lists import read_csv
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
-ANPR = re.compile(r"(?:[\w./-]*/)?anpr ((?:watch )?[a-z][a-z-]+)((?: .*)?)")
+ANPR = re.compile(r"(?:[\w./-]*/)?anpr ((?:(?:watch|cameras) )?[a-z][a-z-]+)((?: .*)?)")
 MODULE = re.compile(r"python -m ((?:scripts|bench)\.\w+)(?: ([a-z]+))?((?: .*)?)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -11,7 +11,7 @@ LAYERS = [
     {"plates"},
     {"config"},
     {"ops"},
-    {"video", "nets", "tracking", "watch", "store", "bus"},
+    {"video", "nets", "tracking", "watch", "store", "bus", "health"},
     {"engine"},
     {"replay"},
     {"cli"},

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from anpr.errors import BusError
-from anpr.records import Event, Hit, Sighting
+from anpr.records import CoverageGap, Event, Hit, Record, Sighting
 
 MAX_MESSAGE_BYTES = 1 << 20
 """No message of ours comes near; a larger one is not ours, and a receiver must not make room for it."""
@@ -78,14 +78,22 @@ class HitMessage(_Envelope, frozen=True, kw_only=True, tag_field="type", tag="vn
     data: Hit
 
 
+class CoverageMessage(_Envelope, frozen=True, kw_only=True, tag_field="type", tag="vn.anpr.coverage.v1"):
+    """A camera is not watched, or is again."""
+
+    committed: Time
+    """When the box had it on disk, UTC."""
+    data: CoverageGap
+
+
 class HeartbeatMessage(_Envelope, frozen=True, kw_only=True, tag_field="type", tag="vn.anpr.heartbeat.v1"):
     """The box lives; `sequence` is that of the newest event."""
 
     data: Heartbeat
 
 
-Message = SightingMessage | HitMessage | HeartbeatMessage
-MESSAGES: tuple[type[Message], ...] = (SightingMessage, HitMessage, HeartbeatMessage)
+Message = SightingMessage | HitMessage | CoverageMessage | HeartbeatMessage
+MESSAGES: tuple[type[Message], ...] = (SightingMessage, HitMessage, CoverageMessage, HeartbeatMessage)
 
 
 class _AnyMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,13 +151,14 @@ def decode(payload: bytes) -> Event | Heartbeat | Unknown:
 
 
 def topic_of(thing: Event | Heartbeat) -> str:
-    """`sighting.<site>.<camera>`, `hit.<severity>.<site>` or `health.<box>`."""
+    """`sighting.<site>.<camera>`, `hit.<severity>.<site>`, `coverage.<site>.<camera>` or `health.<box>`."""
     if isinstance(thing, Heartbeat):
         return f"health.{topic_part(thing.box)}"
     record = thing.record
     if isinstance(record, Hit):
         return f"hit.{record.severity}.{topic_part(record.site_id)}"
-    return f"sighting.{topic_part(record.site_id)}.{topic_part(record.camera_id)}"
+    kind = "coverage" if isinstance(record, CoverageGap) else "sighting"
+    return f"{kind}.{topic_part(record.site_id)}.{topic_part(record.camera_id)}"
 
 
 def topic_part(name: str) -> str:
@@ -193,24 +202,40 @@ def _message(thing: Event | Heartbeat) -> Message:
         )
     record = thing.record
     common |= {
-        "time": _rfc3339(record.seen_seconds),
+        "time": _rfc3339(_when(record)),
         "subject": record.camera_id,
         "sequence": f"{thing.seq:0{SEQUENCE_DIGITS}}",
         "committed": _rfc3339(thing.committed_seconds),
     }
-    if isinstance(record, Hit):
-        return HitMessage(
-            id=f"hit.{record.id}.{record.revision}",
-            dataschema=_schema_id("vn.anpr.hit.v1") + "#/$defs/Hit",
-            data=record,
-            **common,
-        )
-    return SightingMessage(
-        id=f"sighting.{record.id}.{record.revision}",
-        dataschema=_schema_id("vn.anpr.sighting.v1") + "#/$defs/Sighting",
-        data=record,
-        **common,
-    )
+    match record:
+        case Hit():
+            return HitMessage(
+                id=f"hit.{record.id}.{record.revision}",
+                dataschema=_schema_id("vn.anpr.hit.v1") + "#/$defs/Hit",
+                data=record,
+                **common,
+            )
+        case CoverageGap():
+            return CoverageMessage(
+                id=f"coverage.{record.id}.{record.revision}",
+                dataschema=_schema_id("vn.anpr.coverage.v1") + "#/$defs/CoverageGap",
+                data=record,
+                **common,
+            )
+        case Sighting():
+            return SightingMessage(
+                id=f"sighting.{record.id}.{record.revision}",
+                dataschema=_schema_id("vn.anpr.sighting.v1") + "#/$defs/Sighting",
+                data=record,
+                **common,
+            )
+
+
+def _when(record: Record) -> float:
+    """When it happened: a gap begins, and ends, when its revision says."""
+    if isinstance(record, CoverageGap):
+        return record.from_seconds if record.state == "preview" else record.until_seconds
+    return record.seen_seconds
 
 
 def _thing(message: Message) -> Event | Heartbeat:

@@ -8,7 +8,7 @@ from typing import Self
 
 import zmq
 
-from anpr.bus.events import Heartbeat, encode
+from anpr.bus.events import Heartbeat, encode, topic_of
 from anpr.bus.sockets import check_endpoint, set_common_options, told_as_bus_errors
 from anpr.clock import Clock
 from anpr.endpoints import stays_on_this_machine
@@ -87,7 +87,7 @@ class Publisher:
             )
         self._send(event)
         self.last_seq = event.seq
-        self.counters.add("events_published", reason=type(event.record).__name__.lower())
+        self.counters.add("events_published", reason=topic_of(event).partition(".")[0])
 
     def heartbeat_if_due(self) -> bool:
         """Send a heartbeat if one is due; the owner's loop calls this often. True if it was sent. Raises BusError."""

@@ -22,6 +22,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 def application() -> typer.Typer:
     """The command-line program with all its verbs."""
+    from anpr.cli.cameras import app as cameras
     from anpr.cli.check_config import check_config
     from anpr.cli.doctor import doctor
     from anpr.cli.listen import listen
@@ -30,6 +31,7 @@ def application() -> typer.Typer:
     from anpr.cli.replay import replay
     from anpr.cli.run import run
     from anpr.cli.search import search
+    from anpr.cli.status import status
     from anpr.cli.watch import app as watch
 
     app = typer.Typer(
@@ -41,8 +43,9 @@ def application() -> typer.Typer:
         context_settings=CONTEXT,
     )
     app.callback()(_options)
-    for verb in (run, replay, read, listen, search, check_config, doctor, models):
+    for verb in (run, status, replay, read, listen, search, check_config, doctor, models):
         app.command()(verb)
+    app.add_typer(cameras, name="cameras")
     app.add_typer(watch, name="watch")
     return app
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from anpr.plates.provinces import VIETNAM_TIME
-from anpr.records import Hit, Sighting
+from anpr.records import CoverageGap, Hit, Record, Sighting
 
 _SEVERITY_STYLES = {"INFO": "cyan", "CHECK": "bold yellow", "ALERT": "bold white on red"}
 
@@ -48,6 +48,40 @@ def hit_line(hit: Hit) -> Text:
     if hit.state != "final":
         line.append(f"  {hit.state}", style="dim")
     return line
+
+
+def gap_line(gap: CoverageGap) -> Text:
+    """When it began, camera, how long, and why."""
+    line = _beginning(gap.from_seconds, gap.camera_id)
+    if gap.state == "final":
+        line.append(f"{_length(gap.until_seconds - gap.from_seconds):>12}  ", style="bold")
+        line.append("not watched: ")
+    else:
+        line.append(f"{'until now':>12}  ", style="bold red")
+        line.append("not watched: ", style="red")
+    line.append(gap.reason.replace("_", " "), style="yellow")
+    if gap.detail:
+        line.append(f", {printable(gap.detail)}")
+    return line
+
+
+def record_line(record: Record) -> Text:
+    """The line of any record."""
+    match record:
+        case Sighting():
+            return sighting_line(record)
+        case Hit():
+            return hit_line(record)
+        case CoverageGap():
+            return gap_line(record)
+
+
+def _length(seconds: float) -> str:
+    """`3.2 s`, `12 min 5 s`, `7 h 10 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def printable(text: str) -> str:

@@ -23,7 +23,8 @@ def listen(
         typer.Option(
             "--topic",
             metavar="PREFIX",
-            help="Print only what begins so: sighting.SITE.CAMERA, hit.SEVERITY.SITE, health.BOX. May be repeated.",
+            help="Print only what begins so: sighting.SITE.CAMERA, hit.SEVERITY.SITE, coverage.SITE.CAMERA, health.BOX."
+            " May be repeated.",
             show_default="sighting. and hit.",
         ),
     ] = None,
@@ -64,8 +65,7 @@ def listen(
 def _print(item: Item, out: Console, *, as_json: bool) -> None:
     from anpr.bus import Gap, Heartbeat
     from anpr.bus.events import encode
-    from anpr.cli.lines import hit_line, printable, sighting_line
-    from anpr.records import Hit
+    from anpr.cli.lines import printable, record_line
 
     if as_json:
         text = json.dumps({"gap": asdict(item)}) if isinstance(item, Gap) else encode(item)[1].decode()
@@ -78,5 +78,4 @@ def _print(item: Item, out: Console, *, as_json: bool) -> None:
         case Heartbeat():
             out.print(f"box {printable(item.box)} lives, epoch {item.epoch}, last event {item.last_seq}", style="dim")
         case _:
-            record = item.record
-            out.print(hit_line(record) if isinstance(record, Hit) else sighting_line(record))
+            out.print(record_line(item.record))

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,14 +34,17 @@ def run(
     from anpr import log
     from anpr.clock import SystemClock
     from anpr.config import load_site
+    from anpr.engine.attendant import Attendant
     from anpr.engine.box import open_hub
     from anpr.engine.supervisor import Supervisor
+    from anpr.health.service import ServiceManager
 
     level: log.Level = "debug" if debug else "info"
     json_lines = as_json or not sys.stderr.isatty()
     log.configure(level=level, as_json=json_lines)
     config = load_site(site)
-    assignments = assign(config, cores=len(os.sched_getaffinity(0)), log_level=level, log_as_json=json_lines)
+    cores = len(os.sched_getaffinity(0))
+    assignments = assign(config, cores=cores, log_level=level, log_as_json=json_lines)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -56,8 +60,12 @@ def run(
     )
     with opened as hub:
         hub.recover()
-        supervisor = Supervisor(assignments, hub, clock=clock)
-        supervisor.run(stop)
+        service = ServiceManager(clock=clock)
+        with closing(Attendant(config, hub, clock=clock, cores=cores, service=service)) as attendant:
+            if config.health is not None:
+                logger.info("health_served", address=config.health.address)
+            supervisor = Supervisor(assignments, hub, clock=clock, attendant=attendant)
+            supervisor.run(stop)
     counts = {f"{name}.{reason}" if reason else name: n for (name, reason), n in supervisor.counters.counts.items()}
     logger.info("stopped", restarts=supervisor.restarts, **counts)
     raise typer.Exit(exits.FINDINGS if supervisor.failed_cameras else exits.OK)
@@ -76,6 +84,7 @@ def assign(site: Site, *, cores: int, log_level: Level, log_as_json: bool) -> li
     from anpr.engine.pipeline import build_stages, net_device
     from anpr.engine.process import Assignment
     from anpr.errors import ConfigError
+    from anpr.video.back_off import Reconnection
 
     cameras = site.enabled_cameras()
     if not cameras:
@@ -95,6 +104,7 @@ def assign(site: Site, *, cores: int, log_level: Level, log_as_json: bool) -> li
             build=build_stages,
             log_level=log_level,
             log_as_json=log_as_json,
+            reconnection=Reconnection(**site.reconnect.model_dump()),
         )
         for worker in range(count)
     ]

@@ -6,9 +6,9 @@ import hashlib
 import json
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from anpr.config.fields import AsTuple, Fraction, ModelName, Table
+from anpr.config.fields import AsTuple, Fraction, ModelName, Table, mistake
 
 Device = Literal["cpu", "openvino", "auto"]
 """Where pixels are processed; `auto` takes the best that is there, and so far that is the CPU."""
@@ -28,6 +28,23 @@ class Decode(Table):
     read_timeout_seconds: Seconds = 5.0
 
 
+LooksPerSecond = Annotated[float, Field(ge=0.0, le=1000.0)]
+
+
+class Gated(Table):
+    """Which pictures are looked at; the names and defaults of `anpr.engine.gate.GateOptions`."""
+
+    motion: bool = False
+    moved_cells_least: Annotated[int, Field(ge=1, le=100_000)] = 24
+    noise_factor: Annotated[float, Field(ge=1.0, le=100.0)] = 6.0
+    noise_least: Annotated[float, Field(gt=0.0, le=100.0)] = 0.5
+    ignore_top: Fraction = 0.08
+    looks_per_second: LooksPerSecond = 0.0
+    reading_looks_per_second: LooksPerSecond = 0.0
+    following_looks_per_second: LooksPerSecond = 0.0
+    relook_seconds: Seconds = 0.8
+
+
 class Detect(Table):
     """Which net finds the plates; the names and defaults of `anpr.nets.detector.DetectorOptions`."""
 
@@ -37,7 +54,7 @@ class Detect(Table):
     most: Annotated[int, Field(ge=1, le=256)] = 16
     overlap_most: Fraction = 0.3
     height_least_px: Annotated[float, Field(ge=1.0, le=1000.0)] = 8.0
-    zooms: Annotated[tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...], AsTuple, Field(min_length=1)] = (1.0,)
+    zooms: Annotated[tuple[Annotated[float, Field(ge=0.1, le=4.0)], ...], AsTuple, Field(min_length=1)] = (1.0,)
 
 
 class Recognise(Table):
@@ -73,9 +90,19 @@ class Track(Table):
     preview_probability: Fraction = 0.95
     text_probability: Fraction = 0.2
     flicker_frames: Annotated[int, Field(ge=1, le=1000)] = 1
-    plate_score: Fraction = 0.55
+    plate_score: Fraction = 0.65
     plausible_probability: Fraction = 0.5
     max_tracks: Annotated[int, Field(ge=1, le=4096)] = 64
+
+
+class Spare(Table):
+    """Which plates are not read; the names and defaults of `anpr.tracking.sparing.SpareOptions`."""
+
+    belief: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    reads_least: Annotated[int, Field(ge=1, le=1000)] = 3
+    growth: Annotated[float, Field(ge=1.0, le=100.0)] = 1.2
+    again_seconds: Annotated[float, Field(ge=0.01, le=3600.0)] = 0.5
+    still_reads: Annotated[int, Field(ge=1, le=100_000)] = 24
 
 
 class Pictures(Table):
@@ -95,12 +122,26 @@ class Preset(Table):
     threads: Threads = 1
     """Threads of each net; the decoder has its own."""
     decode: Decode = Decode()
+    gate: Gated = Gated()
     detector: Detect = Detect()
     reader: Recognise = Recognise()
     second_reader: ReadAgain | None = None
     """None: every plate is read once."""
     track: Track = Track()
+    spare: Spare = Spare()
     pictures: Pictures = Pictures()
+
+    @model_validator(mode="after")
+    def _check_looks(self) -> Self:
+        gate, longest = self.gate, self.track.max_gap_seconds
+        rates = (gate.looks_per_second, gate.reading_looks_per_second, gate.following_looks_per_second)
+        slowest = max([gate.relook_seconds, *(1.0 / rate for rate in rates if rate > 0.0)])
+        if slowest >= longest:
+            raise mistake(
+                f"the gate looks every {slowest:g} s only, and a vehicle unseen for {longest:g} s is gone",
+                "look more often, or raise max_gap_seconds",
+            )
+        return self
 
 
 class Pipeline(BaseModel):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from anpr.config.fields import (
     AsTuple,
@@ -15,6 +15,7 @@ from anpr.config.fields import (
     EnvironmentSecret,
     FilePath,
     Footage,
+    Fraction,
     Identifier,
     PathValue,
     PipelineName,
@@ -23,10 +24,19 @@ from anpr.config.fields import (
     UserName,
     mistake,
 )
-from anpr.endpoints import stays_on_this_machine
+from anpr.endpoints import host_and_port, stays_on_this_machine
 from anpr.records import Severity
 
 Traffic = Literal["approaching", "receding", "both"]
+Wait = Annotated[float, Field(ge=0.05, le=86_400.0)]
+
+
+def _address(address: str) -> str:
+    try:
+        host_and_port(address)
+    except ValueError as error:
+        raise mistake(str(error), "write 127.0.0.1:7780") from error
+    return address
 
 
 class Box(Table):
@@ -44,6 +54,12 @@ class Place(Table):
     name: str = ""
 
 
+Point = Annotated[tuple[Fraction, Fraction], AsTuple]
+"""A place in the picture, as shares of its width and height."""
+Lane = Annotated[tuple[Point, ...], AsTuple, Field(min_length=3)]
+"""Corners of a polygon."""
+
+
 class Camera(Table):
     """One camera, or a clip or folder of images standing in for one."""
 
@@ -56,6 +72,8 @@ class Camera(Table):
     password_file: SecretFile | None = None
     direction: Traffic = "both"
     """How the lanes it watches are driven, seen from the camera."""
+    lanes: Annotated[tuple[Lane, ...], AsTuple] = ()
+    """Where vehicles drive: a pipeline with a gate looks for motion only there. Empty: in the whole picture."""
     pipeline: PipelineName = "cpu"
     enabled: bool = True
 
@@ -120,6 +138,42 @@ class Bus(Table):
         return self
 
 
+class Health(Table):
+    """Where the box answers questions about its health, over HTTP."""
+
+    address: Annotated[str, AfterValidator(_address)] = "127.0.0.1:7780"
+    allow_unencrypted: bool = False
+    """Let other machines ask, over a network that is your own."""
+
+    @model_validator(mode="after")
+    def _check_reach(self) -> Self:
+        if not self.allow_unencrypted and not stays_on_this_machine(f"tcp://{self.address}"):
+            raise mistake(
+                f"health would be told unencrypted to other machines at {self.address}",
+                "listen on 127.0.0.1:PORT, or set allow_unencrypted = true if the network is your own",
+            )
+        return self
+
+
+class Reconnect(Table):
+    """How soon a camera that is away is tried again; the names and defaults of `anpr.video.back_off.Reconnection`."""
+
+    first_seconds: Wait = 0.5
+    longest_seconds: Wait = 3.0
+    """While it has not been away for long."""
+    short_outage_seconds: Wait = 600.0
+    longest_after_seconds: Wait = 30.0
+    """When it has been away for longer than that."""
+    refused_seconds: Wait = 60.0
+    """After a refused password."""
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if not self.first_seconds <= self.longest_seconds <= self.longest_after_seconds:
+            raise mistake("the waits must rise", "first_seconds <= longest_seconds <= longest_after_seconds")
+        return self
+
+
 class Site(Table):
     """A whole site file."""
 
@@ -127,6 +181,9 @@ class Site(Table):
     site: Place
     store: Storage
     bus: Bus
+    health: Health | None = None
+    """None: nobody can ask."""
+    reconnect: Reconnect = Reconnect()
     cameras: Annotated[tuple[Camera, ...], AsTuple, Field(min_length=1)]
     lists: Annotated[tuple[Listed, ...], AsTuple] = ()
 

@@ -16,14 +16,17 @@ from anpr.bus.publisher import Publisher
 from anpr.clock import Clock
 from anpr.engine.messages import Passage
 from anpr.errors import BusError, StoreError
-from anpr.metrics import Counters
-from anpr.records import Event, Hit, Sighting
+from anpr.metrics import Counters, Histogram
+from anpr.records import CoverageGap, Event, Hit, Sighting
 from anpr.store import GroupCommit, Query, Store
+from anpr.store.rows import kind_of
 from anpr.watch.hits import find_matches, raise_hit, withdraw_hit
 from anpr.watch.matcher import Matcher
 
 MOST_WAITING = 256
 """Passages with their pictures, some 30 MB at most."""
+MOST_GAPS_WAITING = 10_000
+"""Coverage gaps; the oldest are dropped beyond it."""
 RETRY_SECONDS = 1.0
 """After the store failed."""
 HEARTBEAT_CHECK_SECONDS = 0.2
@@ -48,13 +51,19 @@ class Hub:
         self.counters = Counters()
         self.latency_seconds: deque[float] = deque(maxlen=KEPT_LATENCIES)
         """From the arrival of a frame to the publication of the sighting it brought about, the newest of them."""
-        self._store = store
-        self._matcher = matcher
+        self.failing = False
+        """True while the store refuses what it is given."""
+        self.latencies = Histogram()
+        """The same, of all."""
+        self.store = store
+        self.matcher = matcher
         self._publisher = publisher
         self._clock = clock
         self._on_event = on_event
         self._group = GroupCommit(store, clock=clock)
         self._waiting: deque[Passage] = deque()
+        self._gaps: dict[tuple[str, int], CoverageGap] = {}
+        """Coverage gaps not yet in the group, by id and revision."""
         self._uncommitted: set[str] = set()
         """Ids of sightings in the group."""
         self._previews: dict[str, Sighting] = {}
@@ -68,10 +77,15 @@ class Hub:
         """True while nothing more can be taken."""
         return len(self._waiting) >= MOST_WAITING
 
+    @property
+    def backlog(self) -> int:
+        """Records that are not committed yet."""
+        return len(self._waiting) + len(self._gaps) + self._group.pending
+
     def totals(self) -> Counters:
         """What the hub, its store and its publisher have counted."""
         total = Counters()
-        for counters in (self.counters, self._store.counters, self._publisher and self._publisher.counters):
+        for counters in (self.counters, self.store.counters, self._publisher and self._publisher.counters):
             total.merge(counters.counts if counters else {})
         return total
 
@@ -79,6 +93,21 @@ class Hub:
         """Have a sighting stored, matched and published by the next `tick`s."""
         self._waiting.append(passage)
         self.counters.add("passages_taken", reason=passage.sighting.state)
+
+    def take_gap(self, gap: CoverageGap) -> None:
+        """Have a coverage gap stored and published by the next `tick`s."""
+        if len(self._gaps) >= MOST_GAPS_WAITING:
+            del self._gaps[next(iter(self._gaps))]
+            self.counters.add("gaps_dropped", reason="store")
+        self._gaps[gap.id, gap.revision] = gap
+        self.counters.add("gaps_taken", reason=gap.reason)
+
+    def mark_alive(self) -> None:
+        """Note durably that the box lives; a store that refuses is counted, and noticed elsewhere."""
+        try:
+            self.store.mark_alive()
+        except StoreError:
+            self.counters.add("store_failures")
 
     def settle(self, camera_ids: Collection[str]) -> None:
         """Make final what was last told of these cameras' passages: who followed them has died and will not."""
@@ -94,13 +123,13 @@ class Hub:
 
     def recover(self) -> None:
         """The same for what an earlier run of this box left open: it was ended before it could settle it."""
-        newest = self._store.search(Query(limit=1)).sightings
+        newest = self.store.search(Query(limit=1)).sightings
         if not newest:
             return
         since_seconds = newest[0].seen_seconds - LONGEST_PASSAGE_SECONDS
         cursor = ""
         while True:
-            page = self._store.search(Query(from_seconds=since_seconds, cursor=cursor))
+            page = self.store.search(Query(from_seconds=since_seconds, cursor=cursor))
             for sighting in page.sightings:
                 if sighting.state == "preview":
                     self._settle(Passage(sighting, (), 0.0))
@@ -122,11 +151,12 @@ class Hub:
             return min(self._retry_at_seconds - now, HEARTBEAT_CHECK_SECONDS)
         try:
             self._work()
+            self.failing = False
         except StoreError as error:
             self.counters.add("store_failures")
+            self.failing = True
             self._retry_at_seconds = now + RETRY_SECONDS
-            waiting = len(self._waiting) + self._group.pending
-            self._log.error("store_failed", problem=str(error), waiting=waiting, retry_in_seconds=RETRY_SECONDS)
+            self._log.error("store_failed", problem=str(error), waiting=self.backlog, retry_in_seconds=RETRY_SECONDS)
         due_in_seconds = self._group.due_in_seconds
         return HEARTBEAT_CHECK_SECONDS if due_in_seconds is None else min(due_in_seconds, HEARTBEAT_CHECK_SECONDS)
 
@@ -136,7 +166,7 @@ class Hub:
             self._work()
             self._publish(self._group.flush())
         except StoreError as error:
-            lost = len(self._waiting) + self._group.pending
+            lost = self.backlog
             self.counters.add("store_failures")
             problem = f"{lost} records could not be stored and are lost: {error.problem}"
             raise StoreError(problem, place=error.place, cure=error.cure) from error
@@ -147,11 +177,15 @@ class Hub:
             self._add(self._waiting[0])
             self._waiting.popleft()
             self._publish(self._group.flush_if_due())
+        while self._gaps:
+            key, gap = next(iter(self._gaps.items()))
+            self._group.add_gap(gap)
+            del self._gaps[key]
         self._publish(self._group.flush_if_due())
 
     def _add(self, passage: Passage) -> None:
         """Put one passage into the group: its pictures first, so that no record points at a missing one."""
-        pictures = tuple(self._store.evidence.put(picture.kind, picture.jpeg) for picture in passage.pictures)
+        pictures = tuple(self.store.evidence.put(picture.kind, picture.jpeg) for picture in passage.pictures)
         sighting = msgspec.structs.replace(passage.sighting, evidence=pictures or passage.sighting.evidence)
         if sighting.id in self._uncommitted:
             self._publish(self._group.flush())
@@ -165,11 +199,11 @@ class Hub:
 
     def _hits(self, sighting: Sighting) -> tuple[Hit, ...]:
         """What the lists say of this revision, and the withdrawals of what they said of an earlier one."""
-        matches = () if sighting.state == "withdrawn" else find_matches(self._matcher, sighting)
+        matches = () if sighting.state == "withdrawn" else find_matches(self.matcher, sighting)
         hits = {hit.id: hit for hit in (raise_hit(sighting, match) for match in matches)}
         withdrawn = [
             withdraw_hit(hit, revision=sighting.revision)
-            for hit in (self._store.hits_of(sighting.id) if sighting.revision > 0 else ())
+            for hit in (self.store.hits_of(sighting.id) if sighting.revision > 0 else ())
             if hit.id not in hits and hit.state != "withdrawn" and hit.revision < sighting.revision
         ]
         return (*hits.values(), *withdrawn)
@@ -179,7 +213,7 @@ class Hub:
             return
         self._uncommitted.clear()
         for event in events:
-            self.counters.add("events_committed", reason=type(event.record).__name__.lower())
+            self.counters.add("events_committed", reason=kind_of(event.record))
             try:
                 if self._publisher is not None:
                     self._publisher.publish(event)
@@ -195,7 +229,9 @@ class Hub:
     def _measure(self, sighting: Sighting) -> None:
         arrival_seconds = self._arrivals.get((sighting.id, sighting.revision))
         if arrival_seconds is not None:
-            self.latency_seconds.append(self._clock.monotonic_seconds() - arrival_seconds)
+            latency_seconds = self._clock.monotonic_seconds() - arrival_seconds
+            self.latency_seconds.append(latency_seconds)
+            self.latencies.add(latency_seconds)
 
     def _beat(self) -> None:
         try:

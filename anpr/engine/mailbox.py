@@ -17,6 +17,9 @@ from anpr.records import Frame
 STOP_CHECK_SECONDS = 0.1
 """How soon a loop that waits for a picture sees that it shall stop."""
 
+FAREWELL_SECONDS = 0.5
+"""How long the end of the decoding thread is waited for."""
+
 
 class Ended(Exception):
     """No more pictures will come."""
@@ -79,7 +82,7 @@ def newest(
 
     If none comes for `silence_seconds`, None is yielded, once until the next picture. What `frames` raises is raised
     here. `on_drop` is told why each unfetched picture was dropped. The thread ends with `frames`, or at the first
-    picture after this generator has ended.
+    picture after this generator has ended, which waits a moment for it.
     """
     mailbox = Mailbox()
 
@@ -108,3 +111,4 @@ def newest(
     finally:
         if mailbox.close() is not None:
             on_drop("stopped")
+        thread.join(FAREWELL_SECONDS)  # so that what it has counted is whole; a silent camera is not waited for

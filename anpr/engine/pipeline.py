@@ -11,6 +11,7 @@ import numpy as np
 
 from anpr.config.fields import Table
 from anpr.config.pipeline import Pictures, Pipeline
+from anpr.engine.gate import Gate, GateOptions
 from anpr.engine.pictures import pictures_of
 from anpr.errors import ModelError
 from anpr.metrics import Counters
@@ -23,6 +24,7 @@ from anpr.nets.session import Device
 from anpr.records import Frame, Plate, Read
 from anpr.tracking.options import TrackOptions
 from anpr.tracking.sighting import Origin
+from anpr.tracking.sparing import SpareOptions
 from anpr.tracking.tracker import Tracker
 from anpr.video.decode import DecodeOptions
 
@@ -55,6 +57,8 @@ class Stages:
     pipeline: str
     """Name and hash of the pipeline file, as sightings carry it."""
     models: tuple[str, ...]
+    gate: GateOptions = field(default_factory=GateOptions)
+    spare: SpareOptions = field(default_factory=SpareOptions)
     counters: Counters = field(default_factory=Counters)
     """What the stages count of their own; the loop takes it over after each picture."""
 
@@ -92,6 +96,8 @@ def build_stages(pipeline: Pipeline) -> Stages:
         reader=reader,
         decode=DecodeOptions(**_values(settings.decode)),
         track=TrackOptions(**_values(settings.track)),
+        gate=GateOptions(**_values(settings.gate)),
+        spare=SpareOptions(**_values(settings.spare)),
         pictures=settings.pictures,
         pipeline=pipeline.label,
         models=(detector.label, *(model.label for model in models)),
@@ -111,10 +117,12 @@ def rehearse(stages: Stages) -> float:
     plate = Plate(
         quad=np.array([[400, 300], [800, 300], [800, 400], [400, 400]], np.float32), score=1.0, lines=1, colour="white"
     )
-    tracker = Tracker(Origin(site_id="", camera_id="", run_seconds=0.0), options=stages.track)
+    tracker = Tracker(Origin(site_id="", camera_id="", run_seconds=0.0), options=stages.track, sparing=stages.spare)
+    gate = Gate(stages.gate)
     seconds = 0.0
     for index in range(4):
         frame = Frame("", index, index / 25, index / 25, luma, grey, grey)
+        gate.decide(frame)
         started = perf_counter()
         stages.detector.detect(frame)
         reads = stages.reader.read(frame, [plate])

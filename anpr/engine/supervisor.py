@@ -8,9 +8,11 @@ minutes of health; the cameras of the other workers do not notice.
 from __future__ import annotations
 
 import multiprocessing
+import pickle
+import socket
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection as pipes
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -20,7 +22,8 @@ import msgspec
 import structlog
 
 from anpr.clock import Clock
-from anpr.engine.messages import CameraReport, Ended, Passage, decode
+from anpr.engine.birth import enter
+from anpr.engine.messages import CameraReport, Ended, Passage, WorkerReport, decode
 from anpr.engine.process import STOP, Assignment, work
 from anpr.metrics import Counters
 
@@ -28,11 +31,20 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 HEALTHY_SECONDS = 300.0
 """A worker that ran for so long did not die of its start: the pause begins anew."""
-HANG_SECONDS = 60.0
-"""A running camera without a finished picture, or a worker without a word, for so long: kill it."""
+HANG_SECONDS = 30.0
+"""A camera's loop that is at one picture for so long hangs: its worker is killed."""
+SILENT_SECONDS = 10.0
+"""A worker without a word for so long hangs …"""
+START_SECONDS = 60.0
+"""… but its first word may take so long."""
+DEATHS_TO_DIVIDE = 3
+DIVIDE_SECONDS = 600.0
+"""A worker that dies so often in so long is divided: one of its cameras may be what kills it."""
 DRAIN_SECONDS = 20.0
 """How long stopping workers may take to settle what is in view."""
 LOOP_SECONDS = 0.2
+FULL_LOOP_SECONDS = 0.05
+"""While the hub is full, or no worker runs."""
 LOG_SECONDS = 60.0
 """How often the log says how the cameras fare."""
 CATCH_UP_SECONDS = 5.0
@@ -66,6 +78,39 @@ class Hub(Protocol):
         ...
 
 
+class Attendant(Protocol):
+    """Who is told how the workers fare, and has its turn in the loop."""
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """What else the loop shall wait for."""
+        ...
+
+    def started(self, worker: str, cameras: Sequence[str]) -> None:
+        """A worker process runs."""
+        ...
+
+    def heard(self, worker: str, report: CameraReport | WorkerReport) -> None:
+        """A worker has reported."""
+        ...
+
+    def died(self, worker: str, cameras: Sequence[str], reason: str) -> None:
+        """A worker process is gone that was not told to end."""
+        ...
+
+    def ended(self, worker: str) -> None:
+        """A worker process is gone, as it should."""
+        ...
+
+    def turn(self, ready: Collection[object]) -> None:
+        """One round of the loop; `ready` are those of `sockets` that have something to read."""
+        ...
+
+    def stopping(self) -> None:
+        """The workers are told to stop."""
+        ...
+
+
 @dataclass(slots=True)
 class _Slot:
     """A worker's place: its cameras stay, its process comes and goes."""
@@ -78,6 +123,10 @@ class _Slot:
     heard_seconds: float = 0.0
     pause_seconds: float = FIRST_PAUSE_SECONDS
     restart_at_seconds: float | None = None
+    deaths: list[float] = field(default_factory=list)
+    """When it died, lately."""
+    suspects: frozenset[str] = frozenset()
+    """Cameras whose loops hung when it was killed."""
     ended: bool = False
     """It said that its cameras have ended."""
     reports: dict[str, CameraReport] = field(default_factory=dict)
@@ -95,7 +144,10 @@ class Supervisor:
         *,
         clock: Clock,
         hang_seconds: float = HANG_SECONDS,
+        silent_seconds: float = SILENT_SECONDS,
+        start_seconds: float = START_SECONDS,
         first_pause_seconds: float = FIRST_PAUSE_SECONDS,
+        attendant: Attendant | None = None,
         work: Callable[[Connection, Assignment], None] = work,
     ) -> None:
         self.restarts = 0
@@ -104,7 +156,10 @@ class Supervisor:
         self._hub = hub
         self._clock = clock
         self._hang_seconds = hang_seconds
+        self._silent_seconds = silent_seconds
+        self._start_seconds = start_seconds
         self._first_pause_seconds = first_pause_seconds
+        self._attendant = attendant
         self._work = work
         self._draining = False
         self._log = structlog.get_logger()
@@ -154,13 +209,14 @@ class Supervisor:
     def _turn(self) -> None:
         """One round: messages, the hub's work, the workers' health."""
         wait_seconds = min(LOOP_SECONDS, self._hub.tick())
-        live = {slot.connection: slot for slot in self._slots if slot.connection is not None}
-        if self._hub.full or not live:
-            self._clock.wait(threading.Event(), min(wait_seconds, 0.05))
-        else:
-            for ready in pipes.wait(list(live), wait_seconds):
-                assert isinstance(ready, Connection)
-                self._receive(live[ready], ready)
+        live = {slot.connection: slot for slot in self._slots if slot.connection is not None and not self._hub.full}
+        sockets = self._attendant.sockets if self._attendant is not None else ()
+        ready = self._wait([*live, *sockets], wait_seconds if live else min(wait_seconds, FULL_LOOP_SECONDS))
+        for connection, slot in live.items():
+            if connection in ready:
+                self._receive(slot, connection)
+        if self._attendant is not None:
+            self._attendant.turn(ready)
         now = self._clock.monotonic_seconds()
         if self._hub.full:
             self._patient_until_seconds = now + CATCH_UP_SECONDS
@@ -170,6 +226,13 @@ class Supervisor:
             self._log_at_seconds = now + LOG_SECONDS
             for report in self.reports.values():
                 self._log.info("camera_report", **report.to_log())
+
+    def _wait(self, things: list[Connection | socket.socket], seconds: float) -> Collection[object]:
+        """Those of `things` that have something to read, after `seconds` at most."""
+        if things:
+            return pipes.wait(things, seconds)
+        self._clock.wait(threading.Event(), seconds)
+        return ()
 
     def _receive(self, slot: _Slot, connection: Connection) -> None:
         for _ in range(_BATCH):
@@ -186,13 +249,23 @@ class Supervisor:
                     self._hub.take(message)
                 case CameraReport():
                     slot.reports[message.camera_id] = message
+                    self._tell(slot, message)
+                case WorkerReport():
+                    self._tell(slot, message)
                 case Ended():
                     slot.ended = True
+
+    def _tell(self, slot: _Slot, report: CameraReport | WorkerReport) -> None:
+        if self._attendant is not None:
+            self._attendant.heard(slot.name, report)
 
     def _start(self, slot: _Slot) -> None:
         ours, theirs = self._spawn.Pipe()
         process = self._spawn.Process(
-            target=self._work, args=(theirs, slot.assignment), name=f"anpr {slot.name}", daemon=False
+            target=enter,
+            args=(theirs, pickle.dumps((self._work, slot.assignment))),
+            name=f"anpr {slot.name}",
+            daemon=False,
         )
         process.start()
         theirs.close()
@@ -202,6 +275,8 @@ class Supervisor:
         slot.restart_at_seconds = None
         slot.ended = False
         self._log.info("worker_started", worker=slot.name, pid=process.pid, cameras=self._cameras(slot))
+        if self._attendant is not None:
+            self._attendant.started(slot.name, self._cameras(slot))
 
     def _bury(self, slot: _Slot, error: Exception) -> None:
         """The pipe has ended: the process is dead, or as good as dead. Everything it sent has been read."""
@@ -215,7 +290,11 @@ class Supervisor:
         slot.reports.clear()
         if slot.ended and exit_code == 0 and (self._draining or not slot.assignment.live):
             self._log.info("worker_ended", worker=slot.name)
+            if self._attendant is not None:
+                self._attendant.ended(slot.name)
             return
+        if self._attendant is not None:
+            self._attendant.died(slot.name, self._cameras(slot), f"exit code {exit_code}")
         self._hub.settle(self._cameras(slot))
         slot.ended = False
         now = self._clock.monotonic_seconds()
@@ -231,6 +310,8 @@ class Supervisor:
             restart_in_seconds=slot.pause_seconds,
         )
         slot.pause_seconds = min(slot.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+        self._divide_if_due(slot, now)
+        slot.suspects = frozenset()
 
     def _care(self, slot: _Slot, now: float) -> None:
         """Start a worker whose pause is over; kill one that hangs (its pipe then ends, and `_bury` does the rest)."""
@@ -240,15 +321,47 @@ class Supervisor:
                 self._start(slot)
             return
         silent = now - slot.heard_seconds
-        stuck = max((r.idle_seconds for r in slot.reports.values() if r.state in _BUSY_STATES), default=0.0)
-        if now >= self._patient_until_seconds and max(silent, stuck) > self._hang_seconds:
-            self._log.error("worker_hangs", worker=slot.name, silent_seconds=silent, stuck_seconds=stuck)
+        patience = self._silent_seconds if slot.reports else self._start_seconds
+        stuck = {
+            report.camera_id: report.busy_seconds
+            for report in slot.reports.values()
+            if report.state in _BUSY_STATES and report.busy_seconds > self._hang_seconds
+        }
+        if now >= self._patient_until_seconds and (silent > patience or stuck):
+            self._log.error("worker_hangs", worker=slot.name, silent_seconds=round(silent, 1), stuck=stuck)
+            slot.suspects = frozenset(stuck)
             slot.heard_seconds = now
             slot.process.kill()
+
+    def _divide_if_due(self, slot: _Slot, now: float) -> None:
+        """Part the cameras of a worker that dies again and again, until what kills it is alone.
+
+        A camera whose loop hung goes by itself; else each half of them goes its own way.
+        """
+        slot.deaths = [at for at in slot.deaths if now - at < DIVIDE_SECONDS] + [now]
+        cameras = slot.assignment.cameras
+        if len(slot.deaths) < DEATHS_TO_DIVIDE or len(cameras) < 2:
+            return
+        apart = [pair for pair in cameras if pair[0].id in slot.suspects]
+        if not 0 < len(apart) < len(cameras):
+            apart = list(cameras[len(cameras) // 2 :])
+        rest = tuple(pair for pair in cameras if pair not in apart)
+        other = _Slot(
+            name=f"worker-{len(self._slots)}",
+            assignment=replace(slot.assignment, cameras=tuple(apart)),
+            pause_seconds=self._first_pause_seconds,
+            restart_at_seconds=slot.restart_at_seconds,
+        )
+        slot.assignment = replace(slot.assignment, cameras=rest)
+        slot.pause_seconds, slot.deaths = self._first_pause_seconds, []
+        self._slots.append(other)
+        self._log.error("worker_divided", worker=slot.name, other=other.name, cameras=self._cameras(other))
 
     def _drain(self) -> None:
         """Tell the workers to stop, and take everything they still have to say."""
         self._draining = True
+        if self._attendant is not None:
+            self._attendant.stopping()
         for slot in self._slots:
             slot.restart_at_seconds = None
             if slot.connection is not None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
+from anpr.engine.gate import Gate, Lane
 from anpr.engine.messages import Passage
 from anpr.engine.pictures import pictures_of
 from anpr.engine.pipeline import Stages
 from anpr.metrics import Counters
-from anpr.records import Frame, Sighting
+from anpr.records import Frame, Plate, Read, Sighting
 from anpr.tracking.sighting import Origin
 from anpr.tracking.tracker import Tracker, Update
 
@@ -22,6 +23,8 @@ class StageSeconds:
 
     source: float = 0.0
     """Waiting for the next picture; for a recording this is decoding."""
+    gate: float = 0.0
+    """Deciding whether a picture is looked at."""
     detect: float = 0.0
     read: float = 0.0
     track: float = 0.0
@@ -47,15 +50,17 @@ class Worker:
         *,
         emit: Callable[[Passage], None],
         counters: Counters | None = None,
+        lanes: Sequence[Lane] = (),
     ) -> None:
-        """`emit` is called in the loop's own thread."""
+        """`emit` is called in the loop's own thread. Motion counts inside `lanes`; without any, everywhere."""
         self.counters = counters if counters is not None else Counters()
         self.seconds = StageSeconds()
         self.finished_seconds = time.monotonic()
         """When the loop last finished a picture."""
         self._stages = stages
         self._emit = emit
-        self._tracker = Tracker(origin, options=stages.track, counters=self.counters)
+        self._tracker = Tracker(origin, options=stages.track, sparing=stages.spare, counters=self.counters)
+        self._gate = Gate(stages.gate, lanes=lanes)
         self._best: dict[int, Frame] = {}
         """The frame that shows each track's plate best."""
 
@@ -88,12 +93,18 @@ class Worker:
             self._tell(self._tracker.flush(), arrival_seconds or time.monotonic())
 
     def step(self, frame: Frame) -> None:
-        """One picture: detect, read, track, tell."""
+        """One picture: if it is worth a look, detect, read, track, tell."""
         clock = time.perf_counter
+        arrived = clock()
+        look, reason = self._gate.decide(frame, attention=self._tracker.attention)
         started = clock()
+        self.seconds.gate += started - arrived
+        if not look:
+            self.counters.add("frames_gated", reason=reason)
+            return
         plates = self._stages.detector.detect(frame)
         detected = clock()
-        reads = self._stages.reader.read(frame, plates)
+        reads = self._read(frame, plates)
         read = clock()
         update = self._tracker.update(
             pts_seconds=frame.pts_seconds,
@@ -108,11 +119,20 @@ class Worker:
         self.seconds.read += read - detected
         self.seconds.track += tracked - read
         self.counters.add("frames_inferred")
+        if reason:
+            self.counters.add("looks", reason=reason)
         self.counters.add("plates_found", len(plates))
         self.counters.merge(self._stages.counters.take())
         for track, _ in update.pictures:
             self._best[track] = frame
         self._tell(update, frame.arrival_seconds)
+
+    def _read(self, frame: Frame, plates: Sequence[Plate]) -> list[Read | None]:
+        """A read of each plate that needs one."""
+        spared = self._tracker.spare(plates, pts_seconds=frame.pts_seconds)
+        wanted = [plate for plate, reason in zip(plates, spared, strict=True) if not reason]
+        reads = iter(self._stages.reader.read(frame, wanted))
+        return [None if reason else next(reads) for reason in spared]
 
     def _tell(self, update: Update, arrival_seconds: float) -> None:
         """Send the sightings of `update` with their pictures, and let go of the frames no longer needed."""

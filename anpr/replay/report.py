@@ -41,6 +41,7 @@ def figures(summary: Summary) -> dict[str, str]:
     rows = {
         "frames": f"{summary.frames} in {summary.seconds:.1f} s",
         "frames/s": f"{summary.frames_per_s:.1f}",
+        "looked at": f"{summary.counts.get('frames_inferred', 0) / max(summary.frames, 1):.1%}",
         "ms per frame": "  ".join(f"{stage} {spent:.2f}" for stage, spent in summary.stage_ms.items()),
         "sightings": str(len(summary.sightings)),
         "hits": str(len(summary.hits)),

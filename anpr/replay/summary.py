@@ -49,7 +49,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     clips: tuple[str, ...]
     frames: int
-    """Pictures that went through the whole loop."""
+    """Pictures that the loop has dealt with: looked at, or passed over by the gate."""
     seconds: float
     frames_per_s: float
     stage_ms: dict[str, float]
@@ -83,7 +83,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             counters.merge(each.counters.counts)
             for stage, spent in asdict(each.seconds).items():
                 stages[stage] = stages.get(stage, 0.0) + spent
-        frames = counters.total("frames_inferred")
+        frames = counters.total("frames_inferred") + counters.total("frames_gated")
         sightings = {e.record.id: e.record for e in events if isinstance(e.record, Sighting)}
         hits = {e.record.id: e.record for e in events if isinstance(e.record, Hit)}
         scored = Scored.of(score(sightings.values(), truth)) if truth is not None else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from anpr.clock import Clock
 from anpr.errors import StoreError
-from anpr.records import Event, Hit, Sighting
+from anpr.records import CoverageGap, Event, Hit, Sighting
 from anpr.store.store import Store
 
 
@@ -31,12 +31,13 @@ class GroupCommit:
         self._max_pending = max_pending
         self._sightings: list[Sighting] = []
         self._hits: list[Hit] = []
+        self._gaps: list[CoverageGap] = []
         self._due_seconds = 0.0
 
     @property
     def pending(self) -> int:
         """Records taken but not yet committed."""
-        return len(self._sightings) + len(self._hits)
+        return len(self._sightings) + len(self._hits) + len(self._gaps)
 
     @property
     def due_in_seconds(self) -> float | None:
@@ -48,12 +49,20 @@ class GroupCommit:
 
         Raises StoreError, taking nothing, if commits have failed so long that `max_pending` records wait.
         """
+        self._make_room()
+        self._sightings.append(sighting)
+        self._hits.extend(hits)
+
+    def add_gap(self, gap: CoverageGap) -> None:
+        """Take a coverage gap. Raises StoreError as `add` does."""
+        self._make_room()
+        self._gaps.append(gap)
+
+    def _make_room(self) -> None:
         if self.pending >= self._max_pending:
             raise StoreError(f"{self.pending} records wait to be committed", cure="see why the store cannot be written")
         if not self.pending:
             self._due_seconds = self._clock.monotonic_seconds() + self._max_wait_seconds
-        self._sightings.append(sighting)
-        self._hits.extend(hits)
 
     def flush_if_due(self) -> tuple[Event, ...]:
         """Commit if the group is full or has waited long enough. Raises StoreError."""
@@ -63,7 +72,8 @@ class GroupCommit:
 
     def flush(self) -> tuple[Event, ...]:
         """Commit what is pending, and return it as the events it has become. Raises StoreError, keeping the group."""
-        events = self._store.append(self._sightings, self._hits)
+        events = self._store.append(self._sightings, self._hits, self._gaps)
         self._sightings.clear()
         self._hits.clear()
+        self._gaps.clear()
         return events

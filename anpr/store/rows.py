@@ -10,9 +10,9 @@ from typing import Literal
 import msgspec
 
 from anpr.errors import StoreError
-from anpr.records import Event, Hit, Sighting
+from anpr.records import CoverageGap, Event, Hit, Record, Sighting
 
-Kind = Literal["sighting", "hit"]
+Kind = Literal["sighting", "hit", "coverage"]
 
 
 class _Row(msgspec.Struct, frozen=True, array_like=True):
@@ -25,13 +25,15 @@ class _Row(msgspec.Struct, frozen=True, array_like=True):
 
 _ENCODER = msgspec.msgpack.Encoder()
 _ROW = msgspec.msgpack.Decoder(_Row)
-_SIGHTING = msgspec.msgpack.Decoder(Sighting)
-_HIT = msgspec.msgpack.Decoder(Hit)
+_KINDS: dict[type[Record], Kind] = {Sighting: "sighting", Hit: "hit", CoverageGap: "coverage"}
+_RECORDS: dict[Kind, msgspec.msgpack.Decoder[Record]] = {
+    kind: msgspec.msgpack.Decoder(record) for record, kind in _KINDS.items()
+}
 
 
-def kind_of(record: Sighting | Hit) -> Kind:
+def kind_of(record: Record) -> Kind:
     """What a record is, in one word."""
-    return "sighting" if isinstance(record, Sighting) else "hit"
+    return _KINDS[type(record)]
 
 
 def encode_row(event: Event) -> bytes:
@@ -43,7 +45,7 @@ def encode_row(event: Event) -> bytes:
 def decode_row(seq: int, value: bytes) -> Event:
     """The event of number `seq`. Raises msgspec.MsgspecError if the bytes are damaged."""
     row = _ROW.decode(value)
-    record = _SIGHTING.decode(row.record) if row.kind == "sighting" else _HIT.decode(row.record)
+    record = _RECORDS[row.kind].decode(row.record)
     return Event(box=row.box, epoch=row.epoch, seq=seq, committed_seconds=row.committed_seconds, record=record)
 
 
@@ -58,4 +60,11 @@ def hit_of(event: Event) -> Hit:
     """The event's hit. Raises StoreError if an index led to something else."""
     if not isinstance(event.record, Hit):
         raise StoreError(f"event {event.seq} should be a hit and is not", cure="restore the last backup")
+    return event.record
+
+
+def gap_of(event: Event) -> CoverageGap:
+    """The event's coverage gap. Raises StoreError if an index led to something else."""
+    if not isinstance(event.record, CoverageGap):
+        raise StoreError(f"event {event.seq} should be a coverage gap and is not", cure="restore the last backup")
     return event.record

@@ -4,7 +4,8 @@
     ids       kind id → seq, revision                         the newest revision
     hits      sighting id, hit id → seq
     plates, times, cameras                                    see search.py; newest revision, if not withdrawn
-    meta      schema, epoch, last_seq
+    gaps      from, coverage gap id → seq                     newest revision
+    meta      schema, epoch, last_seq, alive
 
 Commits are synchronous (sync and metasync on, no writemap): what `append` returned survives a power cut. One process
 writes; any may read. A read transaction lives for one call, so that readers never make the file grow.
@@ -14,8 +15,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -27,15 +30,16 @@ import lmdb.verify
 
 from anpr.clock import Clock
 from anpr.errors import StoreError
-from anpr.metrics import Counters
-from anpr.records import Event, Hit, Sighting
+from anpr.metrics import Counters, Histogram
+from anpr.records import CoverageGap, Event, Hit, Record, Sighting
 from anpr.store.evidence import EvidenceFolder
 from anpr.store.faults import told_as_store_errors
-from anpr.store.keys import checked_name, name_key, pack_seq, seq_of, stamp, unpack_seq
-from anpr.store.rows import decode_row, encode_row, hit_of, kind_of, sighting_of
+from anpr.store.keys import checked_name, name_key, pack_seconds, pack_seq, seq_of, stamp, unpack_seq
+from anpr.store.rows import decode_row, encode_row, gap_of, hit_of, kind_of, sighting_of
 from anpr.store.search import Indexes, Page, Query, find_stamps
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 added coverage gaps; a store of 1 is read, and made 2 when it is opened for writing."""
 MAP_SIZE_BYTES = 64 << 30
 """Address space, not disk: the file grows as it is filled."""
 
@@ -49,6 +53,15 @@ class _Newest(NamedTuple):
     revision: int
 
 
+class StoreFacts(NamedTuple):
+    """How full a store is."""
+
+    map_used_share: float
+    """Of the address space it may use, 0 to 1."""
+    readers: int
+    """Slots taken in the table of readers, those of killed readers too."""
+
+
 class Store:
     """An open store. Make one with `Store.open`, use it in a `with` block or `close` it."""
 
@@ -58,6 +71,8 @@ class Store:
         self.epoch = 0
         self.evidence = EvidenceFolder(path / "evidence")
         self.counters = Counters()
+        self.commit_seconds = Histogram()
+        """How long the commits took."""
         self._environment = environment
         self._clock = clock
         self._lock = lock
@@ -92,7 +107,7 @@ class Store:
             environment = lmdb.open(
                 str(path),
                 map_size=map_size_bytes,
-                max_dbs=8,
+                max_dbs=16,
                 max_readers=_MAX_READERS,
                 readonly=read_only,
                 mode=0o660,
@@ -124,6 +139,7 @@ class Store:
         ]
         self._events, self._ids, self._hits = databases[:3]
         self._indexes = Indexes(*databases[3:])
+        self._gaps = None if read_only and schema < 2 else environment.open_db(b"gaps", create=not read_only)
         if not read_only:
             self.epoch += 1
             with environment.begin(write=True) as txn:
@@ -151,21 +167,24 @@ class Store:
 
     # Writing
 
-    def append(self, sightings: Sequence[Sighting], hits: Sequence[Hit] = ()) -> tuple[Event, ...]:
+    def append(
+        self, sightings: Sequence[Sighting], hits: Sequence[Hit] = (), gaps: Sequence[CoverageGap] = ()
+    ) -> tuple[Event, ...]:
         """Commit a group in one durable transaction: all of it or, if this raises, nothing.
 
-        Returns one event per record taken, sightings first, numbered densely. A revision not above the stored one was
-        taken before (`duplicate`) or is outdated (`stale`): it is left out and counted in `counters`. Pictures must
-        be in `evidence` before. Raises StoreError.
+        Returns one event per record taken, sightings first, then hits, then gaps, numbered densely. A revision not
+        above the stored one was taken before (`duplicate`) or is outdated (`stale`): it is left out and counted in
+        `counters`. Pictures must be in `evidence` before. Raises StoreError.
         """
         committed_seconds = round(self._clock.wall_seconds(), 3)
         events: list[Event] = []
         skipped = Counters()
-        if not sightings and not hits:
+        records: tuple[Record, ...] = (*sightings, *hits, *gaps)
+        if not records:
             return ()
+        began = time.perf_counter()
         with told_as_store_errors(self.path), self._environment.begin(write=True) as txn:
             seq = int(txn.get(b"last_seq", b"0", db=self._meta))
-            records: tuple[Sighting | Hit, ...] = (*sightings, *hits)
             for record in records:
                 before = self._newest(txn, record)
                 if before is not None and record.revision <= before.revision:
@@ -176,19 +195,24 @@ class Store:
                 event = Event(
                     box=self.box, epoch=self.epoch, seq=seq, committed_seconds=committed_seconds, record=record
                 )
-                if isinstance(record, Sighting):
-                    self._index(txn, record, seq, before)
-                else:
-                    txn.put(name_key(record.sighting_id) + checked_name(record.id), pack_seq(seq), db=self._hits)
+                match record:
+                    case Sighting():
+                        self._index(txn, record, seq, before)
+                    case Hit():
+                        txn.put(name_key(record.sighting_id) + checked_name(record.id), pack_seq(seq), db=self._hits)
+                    case CoverageGap():
+                        key = pack_seconds(record.from_seconds) + checked_name(record.id)
+                        txn.put(key, pack_seq(seq), db=self._gaps)
                 txn.put(pack_seq(seq), encode_row(event), append=True, db=self._events)
                 txn.put(_id_key(record), pack_seq(seq) + pack_seq(record.revision), db=self._ids)
                 events.append(event)
             txn.put(b"last_seq", b"%d" % seq, db=self._meta)
+        self.commit_seconds.add(time.perf_counter() - began)
         self.counters.merge(skipped.counts)
         self.counters.add("records_committed", len(events))
         return tuple(events)
 
-    def _newest(self, txn: lmdb.Transaction[bytes], record: Sighting | Hit) -> _Newest | None:
+    def _newest(self, txn: lmdb.Transaction[bytes], record: Record) -> _Newest | None:
         value = txn.get(_id_key(record), db=self._ids)
         return None if value is None else _Newest(unpack_seq(value[:8]), unpack_seq(value[8:]))
 
@@ -209,7 +233,27 @@ class Store:
         yield at, camera + b"\0" + text, self._indexes.times
         yield name_key(sighting.camera_id) + at, text, self._indexes.cameras
 
+    def mark_alive(self) -> None:
+        """Note durably that the box lives now, so that its next life knows since when nobody watched."""
+        wall_seconds = self._clock.wall_seconds()
+        with told_as_store_errors(self.path), self._environment.begin(write=True) as txn:
+            txn.put(b"alive", b"%.3f" % wall_seconds, db=self._meta)
+
     # Reading
+
+    @property
+    def alive_seconds(self) -> float | None:
+        """Wall time of the last `mark_alive`; None if there was none."""
+        with self._reading() as txn:
+            value = txn.get(b"alive", db=self._meta)
+        return None if value is None else float(value)
+
+    @property
+    def facts(self) -> StoreFacts:
+        """How full it is."""
+        with told_as_store_errors(self.path):
+            info, page_bytes = self._environment.info(), self._environment.stat()["psize"]
+        return StoreFacts((info["last_pgno"] + 1) * page_bytes / info["map_size"], info["num_readers"])
 
     @property
     def last_seq(self) -> int:
@@ -252,6 +296,27 @@ class Store:
             sightings = tuple(self._sighting_at(txn, seq_of(at)) for at in page)
         return Page(sightings, page[-1].hex() if len(stamps) > query.limit else "")
 
+    def gaps(
+        self, *, from_seconds: float = -math.inf, until_seconds: float = math.inf, camera_id: str = "", limit: int = 50
+    ) -> tuple[CoverageGap, ...]:
+        """The newest revisions of up to `limit` gaps that reach into a time, by falling beginning.
+
+        An open gap (`preview`) reaches as far as the camera's next one, or until now.
+        """
+        found: list[CoverageGap] = []
+        if self._gaps is None:
+            return ()
+        with self._reading() as txn, txn.cursor(self._gaps) as cursor:
+            end = b"\xff" * 8 if math.isinf(until_seconds) else pack_seconds(until_seconds)
+            there = cursor.prev() if cursor.set_range(end) else cursor.last()
+            while there and len(found) < limit:
+                gap = gap_of(self._event_at(txn, unpack_seq(cursor.value())))
+                reaches = gap.state != "final" or gap.until_seconds > from_seconds
+                if reaches and camera_id in ("", gap.camera_id):
+                    found.append(gap)
+                there = cursor.prev()
+        return tuple(found)
+
     @contextlib.contextmanager
     def _reading(self) -> Iterator[lmdb.Transaction[bytes]]:
         with told_as_store_errors(self.path), self._begin_read() as txn:
@@ -274,7 +339,7 @@ class Store:
         return sighting_of(self._event_at(txn, seq))
 
 
-def _id_key(record: Sighting | Hit) -> bytes:
+def _id_key(record: Record) -> bytes:
     return kind_of(record).encode() + b"\0" + checked_name(record.id)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from anpr.records import NO_PLATE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackOptions:
@@ -25,7 +27,7 @@ class TrackOptions:
     """Below it the sighting has no text: its reads disagree, or were too blurred."""
     flicker_frames: int = 1
     """A track of so few frames is a sighting only with a plausible text."""
-    plate_score: float = 0.55
+    plate_score: float = 0.65
     """A track in which the detector was never so sure of a plate is a sighting only with a plausible text."""
     plausible_probability: float = 0.5
     """Of the text of such a track, or of one that never moved."""
@@ -40,3 +42,10 @@ class TrackOptions:
                     raise ValueError(f"{field.name} must be 0 to 1, got {value}")
             elif not value > 0:
                 raise ValueError(f"{field.name} must be above 0, got {value}")
+
+    def score_least(self, unreadable: str) -> float:
+        """What the detector must have been sure of before a plate without a plausible text is believed.
+
+        Where the reader sees none, twice as sure: half the distance to 1.
+        """
+        return (1.0 + self.plate_score) / 2 if unreadable == NO_PLATE else self.plate_score

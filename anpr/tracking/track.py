@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anpr.records import Colour, Direction, Plate, Read
+from anpr.tracking.association import agreement
 from anpr.tracking.look import Look, Moment, quality, smoothed
 from anpr.tracking.motion import Motion, Spot, spot_of
 from anpr.tracking.vote import Vote, effective_looks, vote
@@ -31,7 +32,8 @@ class Picture:
 
 
 class Track:
-    """State of one vehicle. Made by a Tracker from the vehicle's first plate; `add` takes each further one."""
+    """State of one vehicle. Made by a Tracker from the vehicle's first plate and its read; `add` takes each further
+    plate, with its read or None if it was not read."""
 
     __slots__ = (
         "_ballot",
@@ -44,11 +46,13 @@ class Track:
         "best_score",
         "clean_frames",
         "clean_reads",
+        "doubted",
         "first",
         "first_spot",
         "frames",
         "gaps",
         "last",
+        "last_read_readable",
         "looks",
         "missed",
         "motion",
@@ -56,7 +60,10 @@ class Track:
         "next_preview_reads",
         "number",
         "picture",
+        "read_seconds",
+        "read_size",
         "reads",
+        "reads_tried",
         "revision",
         "unreadable",
     )
@@ -76,7 +83,17 @@ class Track:
         self.gaps = 0
         """… and before it."""
         self.reads = 0
-        """Readable reads taken in, kept or not."""
+        """Readable reads taken in, kept or not …"""
+        self.reads_tried = 0
+        """… and all, also of plates that could not be read."""
+        self.read_seconds = moment.pts_seconds
+        """Stream time of the last of them …"""
+        self.last_read_readable = False
+        """… and whether it was readable."""
+        self.read_size = 0.0
+        """Size of the largest plate that was readable."""
+        self.doubted = False
+        """True if the last readable read contradicts those before it."""
         self.looks: list[Look] = []
         """The best readable reads, at most KEPT_LOOKS, in order of time."""
         self.best_score = 0.0
@@ -135,7 +152,13 @@ class Track:
             self._belief = odds / odds.sum(axis=1, keepdims=True)
         return self._belief
 
-    def add(self, plate: Plate, read: Read, moment: Moment) -> bool:
+    @property
+    def surety(self) -> float:
+        """The chance of the least sure character, by all reads so far."""
+        belief = self.belief
+        return 0.0 if belief is None else float(belief.max(axis=1).min())
+
+    def add(self, plate: Plate, read: Read | None, moment: Moment) -> bool:
         """Take in the vehicle's plate of a later frame; True if it is the most legible so far."""
         spot = spot_of(plate.quad)
         self.motion.correct(spot, moment.pts_seconds)
@@ -144,7 +167,7 @@ class Track:
         self.moved_sizes = max(self.moved_sizes, distance / start.size)
         return self._take(plate, read, moment, spot)
 
-    def _take(self, plate: Plate, read: Read, moment: Moment, spot: Spot) -> bool:
+    def _take(self, plate: Plate, read: Read | None, moment: Moment, spot: Spot) -> bool:
         ordinal, self.frames, self.last = self.frames, self.frames + 1, moment
         self._ballot = None
         self.gaps += self.missed
@@ -154,12 +177,18 @@ class Track:
         self._lines[plate.lines - 1] += plate.score
         if plate.colour != "unknown":
             self._colours[plate.colour] = self._colours.get(plate.colour, 0.0) + plate.score
+        if read is None:
+            return False
         weight = quality(read, size_px=spot.size, tainted=moment.tainted)
+        self.reads_tried += 1
+        self.read_seconds, self.last_read_readable = moment.pts_seconds, not read.unreadable
         if read.unreadable:
             self.unreadable[read.unreadable] = self.unreadable.get(read.unreadable, 0) + 1
         else:
             self.reads += 1
             self.clean_reads += not moment.tainted
+            self.read_size = max(self.read_size, spot.size)
+            self.doubted = self._contradicted(read)
             self._keep(Look(plate, read, weight, ordinal, moment))
             self._log_sum += weight * smoothed(read.log_probs)
             self._weights += weight
@@ -170,6 +199,11 @@ class Track:
             return False
         self.picture = Picture(legibility, moment, plate.quad)
         return True
+
+    def _contradicted(self, read: Read) -> bool:
+        """Whether `read` shows another text than the reads so far."""
+        belief = self.belief
+        return belief is not None and float(agreement(belief[None], np.exp(read.log_probs)[None])[0, 0]) < 0.0
 
     def _keep(self, look: Look) -> None:
         self.looks.append(look)
@@ -199,6 +233,8 @@ class Track:
         self.frames += earlier.frames
         self.gaps += earlier.gaps
         self.reads += earlier.reads
+        self.reads_tried += earlier.reads_tried
+        self.read_size = max(self.read_size, earlier.read_size)
         self.clean_frames += earlier.clean_frames
         self.clean_reads += earlier.clean_reads
         later = [replace(look, ordinal=look.ordinal + offset) for look in self.looks]

@@ -15,6 +15,7 @@ from anpr.tracking.look import Moment
 from anpr.tracking.motion import Motion, Spot, spot_of
 from anpr.tracking.options import TrackOptions
 from anpr.tracking.sighting import Origin
+from anpr.tracking.sparing import CLEAR_NATS, Attention, SpareOptions, attention, spare_reason
 from anpr.tracking.track import MOVED_SIZES, Track
 from anpr.tracking.vote import Vote, switch
 
@@ -53,10 +54,16 @@ class Tracker:
     """
 
     def __init__(
-        self, origin: Origin, *, options: TrackOptions | None = None, counters: Counters | None = None
+        self,
+        origin: Origin,
+        *,
+        options: TrackOptions | None = None,
+        sparing: SpareOptions | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self.origin = origin
         self.options = options or TrackOptions()
+        self.sparing = sparing or SpareOptions()
         self.counters = counters if counters is not None else Counters()
         self._live: list[Track] = []
         self._gone: list[Track] = []
@@ -69,17 +76,42 @@ class Tracker:
         """Vehicles in view."""
         return len(self._live)
 
+    @property
+    def attention(self) -> Attention:
+        """What the vehicles in view need."""
+        return attention(self._live, self.sparing)
+
+    def spare(self, plates: Sequence[Plate], *, pts_seconds: float) -> list[str]:
+        """For each plate of the next frame why it need not be read; empty where it should be.
+
+        A plate is spared only if its place alone says clearly whose it is.
+        """
+        reasons = [""] * len(plates)
+        if not (self.sparing.active and self._live and plates):
+            return reasons
+        spots = [spot_of(plate.quad) for plate in plates]
+        scores = self._scores(plates, spots, np.zeros((len(self._live), len(plates))).tolist(), pts_seconds)
+        for row, column in assign(scores):
+            own, track = scores[row][column], self._live[row]
+            others = [line[column] for line in scores if line is not scores[row]]
+            others += [score for other, score in enumerate(scores[row]) if other != column]
+            if own - max(others, default=0.0) >= CLEAR_NATS <= own and plates[column].lines == track.lines:
+                reasons[column] = spare_reason(track, spots[column], pts_seconds, self.sparing)
+        for reason in filter(None, reasons):
+            self.counters.add("reads_spared", reason=reason)
+        return reasons
+
     def update(
         self,
         *,
         pts_seconds: float,
         wall_seconds: float,
         plates: Sequence[Plate],
-        reads: Sequence[Read],
+        reads: Sequence[Read | None],
         frame_index: int,
         tainted: bool = False,
     ) -> Update:
-        """Take in one frame: its plates and, in the same order, their reads.
+        """Take in one frame: its plates and, in the same order, their reads; None where `spare` said so.
 
         Raises ValueError if there is not one read for each plate.
         """
@@ -107,7 +139,7 @@ class Tracker:
         self._close_all(draft)
         return draft.done()
 
-    def _take(self, plates: Sequence[Plate], reads: Sequence[Read], moment: Moment, draft: _Draft) -> None:
+    def _take(self, plates: Sequence[Plate], reads: Sequence[Read | None], moment: Moment, draft: _Draft) -> None:
         spots = [spot_of(plate.quad) for plate in plates]
         pairs = {plate: track for track, plate in self._pairs(plates, reads, spots, moment)}
         touched: list[Track] = []
@@ -115,6 +147,9 @@ class Tracker:
             if index in pairs:
                 track = self._live[pairs[index]]
                 best = track.add(plate, read, moment)
+            elif read is None:
+                self.counters.add("plates_dropped", reason="not read")  # of no vehicle after all; read in the next look
+                continue
             else:
                 track, best = Track(self._number(), plate, read, moment), True
                 self._live.append(track)
@@ -133,24 +168,28 @@ class Tracker:
         return self._next_number - 1
 
     def _pairs(
-        self, plates: Sequence[Plate], reads: Sequence[Read], spots: Sequence[Spot], moment: Moment
+        self, plates: Sequence[Plate], reads: Sequence[Read | None], spots: Sequence[Spot], moment: Moment
     ) -> list[tuple[int, int]]:
         """(index of live track, index of plate) of those that belong together."""
         if not self._live:
             return []
         evidence = np.zeros((len(self._live), len(plates)), np.float32)
         known = [(row, belief) for row, track in enumerate(self._live) if (belief := track.belief) is not None]
-        readable = [column for column, read in enumerate(reads) if not read.unreadable]
+        readable = [(column, read.log_probs) for column, read in enumerate(reads) if read and not read.unreadable]
         if known and readable:
             beliefs = np.stack([belief for _, belief in known])
             rows = [row for row, _ in known]
-            evidence[np.ix_(rows, readable)] = agreement(
-                beliefs, np.exp(np.stack([reads[i].log_probs for i in readable]))
-            )
-        said = evidence.tolist()
+            columns = [column for column, _ in readable]
+            evidence[np.ix_(rows, columns)] = agreement(beliefs, np.exp(np.stack([said for _, said in readable])))
+        return assign(self._scores(plates, spots, evidence.tolist(), moment.pts_seconds))
+
+    def _scores(
+        self, plates: Sequence[Plate], spots: Sequence[Spot], said: Sequence[Sequence[float]], pts_seconds: float
+    ) -> list[list[float]]:
+        """`pair_score` of each live track with each plate; `said` is the text's word on each pair."""
         scores = []
         for row, track in enumerate(self._live):
-            prediction = track.motion.predict(moment.pts_seconds)
+            prediction = track.motion.predict(pts_seconds)
             scores.append(
                 [
                     pair_score(
@@ -163,7 +202,7 @@ class Tracker:
                     for column, (plate, spot) in enumerate(zip(plates, spots, strict=True))
                 ]
             )
-        return assign(scores)
+        return scores
 
     def _preview(self, track: Track, draft: _Draft) -> None:
         options = self.options
@@ -241,7 +280,8 @@ class Tracker:
                 return ""
         if track.frames - min(track.gaps, 2) <= options.flicker_frames:
             return "flicker"
-        if track.best_score < options.plate_score:
+        reason = max(track.unreadable, key=track.unreadable.__getitem__, default="")
+        if track.best_score < options.score_least(reason):
             return "never surely a plate"
         if track.moved_sizes < MOVED_SIZES:
             return "stood still without a plate text"

@@ -33,6 +33,9 @@ STEPS = 16
 REORDER_DEPTH = 16
 """Pictures that a decoder may hold back, at most (H.264 and H.265, max_dec_frame_buffering)."""
 
+MOST_PIXELS = 8192 * 8192
+"""Of a picture: no camera has more, and a stream that claims more would take all memory."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeOptions:
@@ -79,8 +82,10 @@ class Decoder:
         self._context.thread_count = options.thread_count
         self._context.thread_type = options.thread_type.upper()
         self._context.copy_opaque = True
+        settings = {"max_pixels": str(MOST_PIXELS)}
         if options.skip_loop_filter != "default":
-            self._context.options = {**self._context.options, "skip_loop_filter": options.skip_loop_filter}
+            settings["skip_loop_filter"] = options.skip_loop_filter
+        self._context.options = {**self._context.options, **settings}
         self._context.skip_frame = options.skip_frame.upper()  # type: ignore[assignment]
         self._time_base = float(stream.time_base or 0) or 1.0
         self._camera_id = camera_id
@@ -109,6 +114,7 @@ class Decoder:
         """The Frames that `packet` brings out, in the order of display; none if the decoder refuses it."""
         self._serial += 1
         self._arrival_seconds = arrival_seconds
+        self._counters.add("frames_received")
         self._watch_steps(packet)
         if packet.is_corrupt:
             self._counters.add("packets_corrupt", reason="demuxer")
@@ -122,6 +128,8 @@ class Decoder:
             return
         if not packet.is_discard:
             self._waiting += 1
+        else:
+            self._counters.add("pictures_left_out")
         for picture in pictures:
             yield self._frame(picture)
         self._count_missing(self._waiting - self._held_back)
@@ -136,6 +144,12 @@ class Decoder:
             yield self._frame(picture)
         self._count_missing(self._waiting)
 
+    def abandon(self) -> None:
+        """Nobody will ask any more: count the pictures that are still owed."""
+        if self._waiting > 0:
+            self._counters.add("pictures_missing", self._waiting, reason="ended")
+            self._waiting = 0
+
     def _frame(self, picture: av.VideoFrame) -> Frame:
         serial, arrival_seconds = self._serial, self._arrival_seconds
         if isinstance(picture.opaque, tuple):
@@ -149,10 +163,12 @@ class Decoder:
         if picture.format.name not in DIRECT_FORMATS:
             self._counters.add("frames_converted", reason=picture.format.name)
         luma, chroma_u, chroma_v = planes_from_picture(picture)
-        jumps, index = self._timeline.jumps, self._timeline.index
+        jumps, leaps, index = self._timeline.jumps, self._timeline.leaps, self._timeline.index
         pts_seconds = self._timeline.place(None if picture.pts is None else picture.pts * self._time_base)
         if self._timeline.jumps > jumps:
             self._counters.add("time_jumps", reason="backward")
+        if self._timeline.leaps > leaps:
+            self._counters.add("time_jumps", reason="forward")
         return Frame(
             camera_id=self._camera_id,
             index=index,
@@ -203,7 +219,9 @@ class Decoder:
     def _count_missing(self, amount: int) -> None:
         if amount > 0:
             self._waiting -= amount
-            if self._all_shown:
+            if not self._all_shown:
+                self._counters.add("pictures_left_out", amount)
+            else:
                 self._counters.add("pictures_missing", amount, reason="decoder")
                 self._taint_at(self._serial, "missing picture")
 

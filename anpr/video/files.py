@@ -100,14 +100,17 @@ class VideoFile:
             on_facts=self._take_facts,
         )
         packets, last_seconds = 0, 0.0
-        for packet in self._packets(container, stream, decoder):
-            packets += 1
-            for frame in decoder.decode(packet, arrival_seconds=self._clock.monotonic_seconds()):
+        try:
+            for packet in self._packets(container, stream, decoder):
+                packets += 1
+                for frame in decoder.decode(packet, arrival_seconds=self._clock.monotonic_seconds()):
+                    last_seconds = frame.pts_seconds
+                    yield frame
+            for frame in decoder.flush():
                 last_seconds = frame.pts_seconds
                 yield frame
-        for frame in decoder.flush():
-            last_seconds = frame.pts_seconds
-            yield frame
+        finally:
+            decoder.abandon()
         if not decoder.pictures:
             raise VideoError(
                 "no picture can be decoded", place=str(self.path), cure="the clip is damaged: copy it again"

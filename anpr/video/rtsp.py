@@ -3,13 +3,14 @@
 States and what leads to them:
 
     connecting ── first picture ──▶ streaming ── silence ──▶ stalled ─┐
-        │  └───── 401 or 403 ─────▶ refused ───── 60 s ───────────────┤
+        │  └───── 401 or 403 ─────▶ refused ── a long wait ───────────┤
         └──────── any other ──────▶ offline ◀── end or error ── streaming
                                        └──────── back-off ────────────┴──▶ connecting       any ── close ──▶ closed
 """
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -28,19 +29,19 @@ from anpr.errors import StreamAuthError, StreamError
 from anpr.metrics import Counters
 from anpr.records import Frame
 from anpr.video.address import Address
-from anpr.video.back_off import BackOff
+from anpr.video.back_off import BackOff, Reconnection
 from anpr.video.decode import DecodeOptions, Decoder
 from anpr.video.facts import SourceFacts
 from anpr.video.timeline import Timeline
 
 PROTOCOLS = "rtsp,rtsps,rtp,tcp,udp,tls"
 """What an address or an answer of a camera may make libav open: never a file."""
-REFUSED_WAIT_SECONDS = 60.0
-"""Between tries with a refused password: some cameras lock the account after a few."""
 STEADY_SECONDS = 10.0
 """A connection that gave pictures for this long was a good one: the back-off begins anew."""
 PICTURE_WAIT_SECONDS = 20.0
 """Packets without one picture for this long (no parameter sets, no key frame): connect again."""
+LONGEST_STEP_SECONDS = 30.0
+"""Pictures of one connection are never further apart, it would have been given up: time stamps that are have jumped."""
 HIGHEST_FRAME_RATE = 240.0
 SILENT = "connected, but silent"
 
@@ -90,13 +91,15 @@ class RtspSource:
         clock: Clock,
         options: DecodeOptions | None = None,
         counters: Counters | None = None,
-        back_off: BackOff | None = None,
+        reconnection: Reconnection | None = None,
+        chance: random.Random | None = None,
         stop: threading.Event | None = None,
         on_state: Callable[[Transition], None] | None = None,
         on_gap: Callable[[Gap], None] | None = None,
         on_facts: Callable[[SourceFacts], None] | None = None,
     ) -> None:
-        """`stop` ends the iteration when set, within a read time-out; it is this source's own, `close` sets it.
+        """`chance` shortens the waits before new tries. `stop` ends the iteration when set, within a read time-out; it
+        is this source's own, `close` sets it.
 
         Callbacks run in the thread that iterates. `on_gap` is told when pictures come again, and on close if they have
         not. `on_facts` is told of each change, the first answer included.
@@ -108,15 +111,16 @@ class RtspSource:
         self._camera_id = camera_id
         self._clock = clock
         self._options = options or DecodeOptions()
-        self._back_off = back_off or BackOff()
+        self._back_off = BackOff(reconnection or Reconnection(), chance or random.Random())
         self._stop = stop or threading.Event()
         self._on_state = on_state
         self._on_gap = on_gap
         self._on_facts = on_facts
-        self._timeline = Timeline()
+        self._timeline = Timeline(longest_step_seconds=LONGEST_STEP_SECONDS)
         self._frames: Generator[Frame, None, None] | None = None
         self._last_picture_seconds: float | None = None
         self._gap: tuple[float, str] | None = None
+        self._away_since_seconds: float | None = None
 
     def __repr__(self) -> str:
         return f"RtspSource({self._camera_id} {self.address} {self.state})"
@@ -178,13 +182,20 @@ class RtspSource:
         if self._gap is None:
             self._gap = (began_wall, reason)
         self._enter(state, reason)
-        if began is not None and self._clock.monotonic_seconds() - began >= STEADY_SECONDS:
-            self._back_off.reset()
-        return REFUSED_WAIT_SECONDS if state is StreamState.REFUSED else self._back_off.next_seconds()
+        now = self._clock.monotonic_seconds()
+        if began is not None:
+            self._away_since_seconds = None
+            if now - began >= STEADY_SECONDS:
+                self._back_off.reset()
+        if self._away_since_seconds is None:
+            self._away_since_seconds = now
+        if state is StreamState.REFUSED:
+            return self._back_off.settings.refused_seconds
+        return self._back_off.next_seconds(away_seconds=now - self._away_since_seconds)
 
     def _pictures(self, container: InputContainer) -> Iterator[Frame]:
         stream = container.streams.video[0]
-        self._take_facts(facts_of(container))
+        self._note_change(facts_of(container))
         self._timeline.period_seconds = 1.0 / (self.facts.frame_rate or 25.0)
         if self._last_picture_seconds is not None:
             self._timeline.resume(self._clock.monotonic_seconds() - self._last_picture_seconds)
@@ -200,14 +211,17 @@ class RtspSource:
             on_facts=self._take_facts,
         )
         without_picture = 0.0
-        for packet, waited_seconds in self._packets(container, stream):
-            arrival, wall_seconds = self._clock.monotonic_seconds(), self._clock.wall_seconds()
-            without_picture += waited_seconds
-            for frame in decoder.decode(packet, arrival_seconds=arrival):
-                without_picture = 0.0
-                yield frame
-            if without_picture > PICTURE_WAIT_SECONDS:
-                raise StalledError(f"packets, but no picture for {PICTURE_WAIT_SECONDS:g} s")
+        try:
+            for packet, waited_seconds in self._packets(container, stream):
+                arrival, wall_seconds = self._clock.monotonic_seconds(), self._clock.wall_seconds()
+                without_picture += waited_seconds
+                for frame in decoder.decode(packet, arrival_seconds=arrival):
+                    without_picture = 0.0
+                    yield frame
+                if without_picture > PICTURE_WAIT_SECONDS:
+                    raise StalledError(f"packets, but no picture for {PICTURE_WAIT_SECONDS:g} s")
+        finally:
+            decoder.abandon()
 
     def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[tuple[Packet[VideoStream], float]]:
         """Packets with the seconds waited for each, until the camera ends the stream or this source is closed.
@@ -231,6 +245,14 @@ class RtspSource:
         except av.error.FFmpegError as error:
             failure = _translated(error, self.address, self._camera_id, connected=True)
         raise failure
+
+    def _note_change(self, facts: SourceFacts) -> None:
+        """A new connection may bring another picture than the one before."""
+        if self.facts.codec and facts.codec != self.facts.codec:
+            self.counters.add("stream_changes", reason="codec")
+        if self.facts.width and (facts.width, facts.height) != (self.facts.width, self.facts.height):
+            self.counters.add("stream_changes", reason="size")
+        self._take_facts(facts)
 
     def _take_facts(self, facts: SourceFacts) -> None:
         if facts != self.facts:

@@ -14,6 +14,7 @@ from anpr.metrics import Counters
 from anpr.records import Frame
 from anpr.video import files, images
 from anpr.video.address import redact
+from anpr.video.back_off import Reconnection
 from anpr.video.decode import DecodeOptions
 from anpr.video.facts import SourceFacts
 from anpr.video.rtsp import Gap, RtspSource, Transition
@@ -56,6 +57,7 @@ def open_source(
     counters: Counters | None = None,
     start_wall_seconds: float | None = None,
     image_rate: float = 25.0,
+    reconnection: Reconnection | None = None,
     stop: threading.Event | None = None,
     on_state: Callable[[Transition], None] | None = None,
     on_gap: Callable[[Gap], None] | None = None,
@@ -63,7 +65,8 @@ def open_source(
 ) -> Source:
     """The source that fits `location`: an RTSP address, a folder of images, an image, or else a clip.
 
-    `start_wall_seconds` and `image_rate` (images per second) are for recordings; `stop` and the callbacks for cameras.
+    `start_wall_seconds` and `image_rate` (images per second) are for recordings; `reconnection`,
+    `stop` and the callbacks for cameras.
     Nothing is opened yet. Raises VideoError for an address of another kind, StreamError for a malformed one.
     """
     text = str(location)
@@ -75,6 +78,7 @@ def open_source(
             clock=clock,
             options=options,
             counters=counters,
+            reconnection=reconnection,
             stop=stop,
             on_state=on_state,
             on_gap=on_gap,

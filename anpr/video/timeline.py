@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 JUMP_SECONDS = 1.0
@@ -18,6 +19,10 @@ class Timeline:
     """Where the last picture was placed."""
     jumps: int = 0
     """Backward jumps that were bridged."""
+    leaps: int = 0
+    """Forward jumps that were bridged."""
+    longest_step_seconds: float = math.inf
+    """A greater step forward is no pause but a jump. A recording may pause for as long as it likes."""
     index: int = 0
     """Number of the next picture."""
     _offset: float | None = field(default=None, repr=False)
@@ -34,6 +39,10 @@ class Timeline:
             value = stamp_seconds + self._offset
             if value < last - JUMP_SECONDS:
                 self.jumps += 1
+                self._offset = None
+                value = last + self.period_seconds
+            elif value > last + self.longest_step_seconds:
+                self.leaps += 1
                 self._offset = None
                 value = last + self.period_seconds
             value = max(value, last)

@@ -194,8 +194,10 @@ def _imbalances(daemon: Daemon) -> list[str]:
         return ["the log does not end with `stopped`"]
     counts = stopped[-1]
     dropped = sum(count for name, count in counts.items() if name.startswith("frames_dropped"))
+    gated = sum(count for name, count in counts.items() if name.startswith("frames_gated"))
     decoded, inferred = counts.get("frames_decoded", 0), counts.get("frames_inferred", 0)
-    return [] if decoded == inferred + dropped else [f"frames_decoded {decoded} ≠ {inferred} + {dropped}"]
+    balanced = decoded == inferred + gated + dropped
+    return [] if balanced else [f"frames_decoded {decoded} ≠ {inferred} + {gated} + {dropped}"]
 
 
 def _line(sample: Sample) -> str:

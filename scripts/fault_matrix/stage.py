@@ -388,12 +388,13 @@ class Stage:
             return
         counts = stopped[-1]
         dropped = sum(count for name, count in counts.items() if name.startswith("frames_dropped"))
+        gated = sum(count for name, count in counts.items() if name.startswith("frames_gated"))
         decoded, inferred = counts.get("frames_decoded", 0), counts.get("frames_inferred", 0)
         swallowed = PICTURES_IN_WORK * counts["restarts"]
         self.require(
-            0 <= decoded - inferred - dropped <= swallowed,
-            "frames_decoded = frames_inferred + frames_dropped, but for what killed workers had in hand",
-            f"{decoded} ≠ {inferred} + {dropped}, {counts['restarts']} workers killed",
+            0 <= decoded - inferred - gated - dropped <= swallowed,
+            "frames_decoded = frames_inferred + frames_gated + frames_dropped, but for what killed workers had in hand",
+            f"{decoded} ≠ {inferred} + {gated} + {dropped}, {counts['restarts']} workers killed",
         )
         self.outcome.notes["dropped_overload"] = counts.get("frames_dropped.overload", 0)
 

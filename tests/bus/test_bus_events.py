@@ -7,12 +7,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from making_records import HITS, NAMES, SIGHTINGS, make_hit, make_sighting
+from making_records import GAPS, HITS, NAMES, SIGHTINGS, make_gap, make_hit, make_sighting
 
 import anpr
 from anpr.bus.events import MAX_MESSAGE_BYTES, Heartbeat, Unknown, decode, encode, schemas, topic_of, topic_part
 from anpr.errors import BusError
-from anpr.records import Event, Hit, Sighting
+from anpr.records import Event, Record
 
 MILLISECONDS = st.integers(0, 4_000_000_000_000).map(lambda count: round(count / 1000, 3))
 EVENTS = st.builds(
@@ -21,7 +21,7 @@ EVENTS = st.builds(
     epoch=st.integers(0, 2**31 - 1),
     seq=st.integers(1, 2**63 - 1),
     committed_seconds=MILLISECONDS,
-    record=st.one_of(SIGHTINGS, HITS),
+    record=st.one_of(SIGHTINGS, HITS, GAPS),
 )
 HEARTBEATS = st.builds(
     Heartbeat,
@@ -33,7 +33,7 @@ HEARTBEATS = st.builds(
 )
 
 
-def an_event(record: Sighting | Hit, seq: int = 1) -> Event:
+def an_event(record: Record, seq: int = 1) -> Event:
     return Event(box="box-1", epoch=2, seq=seq, committed_seconds=1_767_225_601.25, record=record)
 
 
@@ -71,6 +71,14 @@ def test_a_hit_and_a_heartbeat_are_cloud_events() -> None:
     message = json.loads(payload)
     assert (message["type"], message["id"], message["subject"]) == ("vn.anpr.hit.v1", "hit.h-1.1", "gate-1")
     assert topic == b"hit.ALERT.north"
+
+    topic, payload = encode(an_event(make_gap()))
+    message = json.loads(payload)
+    assert (message["type"], message["id"], message["subject"]) == ("vn.anpr.coverage.v1", "coverage.g-1.0", "gate-1")
+    assert message["time"] == "2026-01-01T00:00:00.500Z"
+    assert topic == b"coverage.north.gate-1"
+    over = make_gap(revision=1, state="final")
+    assert json.loads(encode(an_event(over))[1])["time"] == "2026-01-01T00:00:01.000Z"
 
     beat = Heartbeat(box="box-1", epoch=2, last_seq=41, sent_seconds=0.001, interval_seconds=1.0)
     topic, payload = encode(beat)
@@ -146,8 +154,8 @@ def test_later_types_and_fields_do_not_disturb() -> None:
     message["data"]["colour_of_roof"] = "red"
     message["tracestate"] = "x"
     assert decode(json.dumps(message).encode()) == an_event(make_sighting(), seq=9)
-    message["type"] = "vn.anpr.coverage.v1"
-    assert decode(json.dumps(message).encode()) == Unknown("vn.anpr.coverage.v1", "box-1", 2, 9)
+    message["type"] = "vn.anpr.weather.v1"
+    assert decode(json.dumps(message).encode()) == Unknown("vn.anpr.weather.v1", "box-1", 2, 9)
 
 
 @pytest.mark.parametrize(

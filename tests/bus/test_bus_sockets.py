@@ -181,7 +181,7 @@ def test_what_is_not_ours_is_counted_and_does_not_disturb(opened: ExitStack) -> 
         [b"hit.ALERT.north", payload],
         [topic, payload, b"more"],
         [b"sighting.\xff", payload],
-        [b"coverage.x", payload.replace(b"vn.anpr.sighting.v1", b"vn.anpr.coverage.v1")],
+        [b"weather.x", payload.replace(b"vn.anpr.sighting.v1", b"vn.anpr.weather.v1")],
         list(encode(an_event(2))),
     ):
         hostile.send_multipart(frames)

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from anpr.clock import SystemClock
 from anpr.config import load_site
 from anpr.store import Query, Store
 
+PORT = 17_780
 DEMO = assets.folder("configs") / "demo" / "expressway.mp4"
 
 
@@ -45,7 +48,8 @@ class Daemon:
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     path = tmp_path / "site.toml"
-    path.write_text(ONE_CAMERA_SITE.format(folder=tmp_path, clip=DEMO))
+    health = f'[health]\naddress = "127.0.0.1:{PORT}"\n[[cameras]]'
+    path.write_text(ONE_CAMERA_SITE.format(folder=tmp_path, clip=DEMO).replace("[[cameras]]", health))
     return path
 
 
@@ -88,6 +92,36 @@ def test_sigterm_settles_stores_and_exits_0(daemon: Daemon, site: Path) -> None:
         for sighting in sightings:
             for evidence in sighting.evidence:
                 store.evidence.get(evidence.sha256)
+
+
+def test_a_running_box_tells_its_health(daemon: Daemon, site: Path) -> None:
+    daemon.wait_for(lambda: bool(daemon.events("camera_state")))
+    address = f"127.0.0.1:{PORT}"
+
+    def status(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "anpr", "status", *options]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def page(path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    assert page("/livez") == (200, "ok\n")
+    daemon.wait_for(lambda: page("/readyz")[0] == 200)
+    daemon.wait_for(lambda: "anpr_sightings_committed_total " in page("/metrics")[1])
+    daemon.wait_for(lambda: json.loads(page("/healthz")[1])["cameras"][0]["frames_per_second"] > 0)
+    told = status(str(site), "--json")
+    health = json.loads(told.stdout)
+    assert (health["box"], health["cameras"][0]["id"]) == ("box-1", "north")
+    assert told.returncode == (0 if health["verdict"] == "ok" else 1)
+    shown = status("--address", address, "--once").stdout
+    assert "box-1" in shown
+    assert "1920x1080" in shown
+    assert status("--address", "127.0.0.1:1").returncode == 69
 
 
 def test_no_worker_outlives_a_killed_hub(daemon: Daemon) -> None:

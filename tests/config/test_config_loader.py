@@ -240,3 +240,22 @@ def test_a_model_with_a_slash_is_a_path_beside_the_pipeline_file(tmp_path: Path)
     assert load_pipeline(file).settings.reader.model == str(tmp_path / "nets/reader")
     file.write_text('[reader]\nmodel = "reader"\n')
     assert load_pipeline(file).settings.reader.model == "reader"
+
+
+def with_lanes(lanes: str) -> str:
+    return SITE.replace('user = "admin"\npassword = "${CAMERA_PASSWORD}"\n', f"lanes = {lanes}\n")
+
+
+def test_the_lanes_of_a_camera_are_polygons_in_the_picture(tmp_path: Path) -> None:
+    site = load_site(write(tmp_path, with_lanes("[[[0.1, 0.9], [0.4, 0.2], [0.6, 0.2]]]")), environment={})
+    assert site.cameras[0].lanes == (((0.1, 0.9), (0.4, 0.2), (0.6, 0.2)),)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "expected"),
+    [("[[[0.1, 0.9], [0.4, 0.2]]]", "at least 3"), ("[[[0.1, 9], [0.4, 0.2], [0, 0]]]", "less than or equal to 1")],
+)
+def test_a_lane_that_is_no_polygon_in_the_picture_is_refused(tmp_path: Path, lanes: str, expected: str) -> None:
+    (problem,) = problems_of(write(tmp_path, with_lanes(lanes)))
+    assert problem.startswith("12:")
+    assert expected in problem

@@ -12,6 +12,7 @@ import numpy as np
 from anpr.config.pipeline import Pictures, Pipeline, Preset
 from anpr.engine.messages import Passage
 from anpr.engine.pipeline import Stages
+from anpr.metrics import Counters
 from anpr.records import ALPHABET, EMPTY, Frame, Plate, Read
 from anpr.tracking.options import TrackOptions
 from anpr.video.decode import DecodeOptions
@@ -71,6 +72,15 @@ class CollectingHub:
         return [each.text for each in sightings if each.text and camera_id in (None, each.camera_id)]
 
 
+def assert_balanced(counters: Counters) -> None:
+    """Every picture that came in is accounted for: the conservation laws of docs/operate.md."""
+    total = counters.total
+    lost = total("packets_undecodable") + total("pictures_missing") + total("pictures_left_out")
+    assert total("frames_received") == total("frames_decoded") + lost, counters.counts
+    looked_at = total("frames_inferred") + total("frames_gated")
+    assert total("frames_decoded") == looked_at + total("frames_dropped"), counters.counts
+
+
 def read_of(text: str, *, sure: float = 0.999) -> Read:
     """A read that is `sure` of each character."""
     probabilities = np.full((10, EMPTY + 1), (1.0 - sure) / EMPTY, np.float32)
@@ -112,8 +122,15 @@ def frames(count: int, *, camera_id: str = "cam", **options: Any) -> list[Frame]
     ]
 
 
-def write_clip(path: Path, *, frames: int = 100, codec: Literal["libx264", "libx265"] = "libx264") -> Path:
-    """A clip of `scene`s at 25 frames a second with a key frame every second."""
+def write_clip(
+    path: Path,
+    *,
+    frames: int = 100,
+    codec: Literal["libx264", "libx265"] = "libx264",
+    pause_before: int = 0,
+    pause_seconds: float = 0.0,
+) -> Path:
+    """A clip of `scene`s at 25 frames a second with a key frame every second, and a pause before one of them."""
     options = {"crf": "10", "preset": "ultrafast", "g": "25", "threads": "1", "x265-params": "log-level=none:pools=1"}
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options)
@@ -123,6 +140,8 @@ def write_clip(path: Path, *, frames: int = 100, codec: Literal["libx264", "libx
             picture[:HEIGHT] = scene(index)
             frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
             frame.pts, frame.time_base = index, Fraction(1, 25)
+            if index >= pause_before:
+                frame.pts += round(pause_seconds * 25)
             for packet in stream.encode(frame):
                 container.mux(packet)
         for packet in stream.encode(None):

@@ -10,10 +10,11 @@ from making_ocr import write_recogniser
 
 from anpr.config import load_pipeline
 from anpr.config.fields import Table
-from anpr.config.pipeline import Decode, Detect, ReadAgain, Recognise, Track
+from anpr.config.pipeline import Decode, Detect, Gated, ReadAgain, Recognise, Spare, Track
+from anpr.engine.gate import GateOptions
 from anpr.engine.pipeline import build_stages, rehearse
 from anpr.engine.worker import Worker
-from anpr.errors import ModelError
+from anpr.errors import ConfigError, ModelError
 from anpr.metrics import Counters
 from anpr.nets.detector import Detector, DetectorOptions
 from anpr.nets.ocr import OcrReader
@@ -21,6 +22,7 @@ from anpr.nets.reader import Reader, ReaderOptions
 from anpr.nets.second_opinion import OpinionOptions, SecondOpinion
 from anpr.tracking.options import TrackOptions
 from anpr.tracking.sighting import Origin
+from anpr.tracking.sparing import SpareOptions
 from anpr.video.decode import DecodeOptions
 from scripts import paddle_model
 
@@ -33,6 +35,8 @@ from scripts import paddle_model
         (Recognise, ReaderOptions),
         (ReadAgain, OpinionOptions),
         (Track, TrackOptions),
+        (Gated, GateOptions),
+        (Spare, SpareOptions),
     ],
 )
 def test_a_pipeline_file_has_the_names_and_defaults_of_the_stages(table: type[Table], options: Any) -> None:
@@ -46,11 +50,29 @@ def test_the_commented_preset_states_the_defaults(tmp_path: Path) -> None:
     assert load_pipeline("cpu").label == load_pipeline(empty).label
 
 
+def test_the_default_looks_at_every_picture_and_reads_every_plate_and_the_gated_preset_does_not() -> None:
+    default, gated = (load_pipeline(name).settings for name in ("cpu", "cpu-gated"))
+    assert not GateOptions(**default.gate.model_dump()).active
+    assert not SpareOptions(**default.spare.model_dump()).active
+    assert gated.gate.motion
+    assert SpareOptions(**gated.spare.model_dump()).active
+    assert gated.model_copy(update={"gate": default.gate, "spare": default.spare}) == default
+
+
+@pytest.mark.parametrize("line", ["[gate]\nrelook_seconds = 1.0", "[gate]\nfollowing_looks_per_second = 0.9"])
+def test_a_gate_that_would_lose_sight_of_vehicles_is_refused(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(line)
+    with pytest.raises(ConfigError, match="unseen for 1 s is gone"):
+        load_pipeline(path)
+
+
 def test_settings_reach_the_stages(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(
         "threads = 2\n[decode]\nthread_count = 3\n[detector]\nthreshold = 0.6\nzooms = [1.0, 0.5]\n"
         "[reader]\nalternatives = 9\n[track]\npreview_reads = 4\n[pictures]\njpeg_quality = 70\n"
+        "[gate]\nmotion = true\nlooks_per_second = 5.0\n[spare]\nbelief = 0.99\n"
     )
     stages = build_stages(load_pipeline(path))
     assert isinstance(stages.detector, Detector)
@@ -61,6 +83,8 @@ def test_settings_reach_the_stages(tmp_path: Path) -> None:
     assert stages.decode.thread_count == 3
     assert stages.track.preview_reads == 4
     assert stages.pictures.jpeg_quality == 70
+    assert (stages.gate.motion, stages.gate.looks_per_second) == (True, 5.0)
+    assert stages.spare.belief == 0.99
     assert stages.pipeline.startswith("mine@")
     assert [label.partition("@")[0] for label in stages.models] == ["detector", "reader"]
 

@@ -4,21 +4,24 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from engine_fakes import PIPELINE, TEXTS, CollectingHub, fake_stages, write_clip
+from engine_fakes import PIPELINE, TEXTS, CollectingHub, assert_balanced, fake_stages, write_clip
 
 from anpr.clock import SystemClock
 from anpr.config.fields import Context
 from anpr.config.pipeline import Pipeline
 from anpr.config.site import Camera
+from anpr.engine.coverage import Ledger
+from anpr.engine.messages import CameraReport, WorkerReport
 from anpr.engine.pipeline import Stages
 from anpr.engine.process import Assignment
 from anpr.engine.supervisor import Supervisor
+from anpr.records import CoverageGap
 from anpr.video.decode import DecodeOptions
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "rtsp_server.py"
@@ -50,6 +53,32 @@ def wait_until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
         time.sleep(0.02)
 
 
+class Listener:
+    """An attendant that keeps the coverage ledger of camera `a` alone."""
+
+    sockets = ()
+
+    def __init__(self) -> None:
+        self.gaps: list[CoverageGap] = []
+        self.ledger = Ledger(["a"], site_id="site", clock=SystemClock(), take=self.gaps.append)
+        self.ledger.begin(alive_seconds=None)
+
+    def heard(self, worker: str, report: CameraReport | WorkerReport) -> None:
+        if isinstance(report, CameraReport):
+            self.ledger.hear(report)
+
+    def died(self, worker: str, cameras: Sequence[str], reason: str) -> None:
+        self.ledger.lose(cameras, reason)
+
+    def started(self, worker: str, cameras: Sequence[str]) -> None: ...
+
+    def ended(self, worker: str) -> None: ...
+
+    def turn(self, ready: Collection[object]) -> None: ...
+
+    def stopping(self) -> None: ...
+
+
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
 def test_a_camera_is_watched_and_recovers_when_its_server_was_gone(
     tmp_path: Path, codec: Literal["libx264", "libx265"]
@@ -71,16 +100,19 @@ def test_a_camera_is_watched_and_recovers_when_its_server_was_gone(
             log_level="info",
             log_as_json=True,
         )
-        supervisor = Supervisor([assignment], hub, clock=SystemClock())
+        listener = Listener()
+        supervisor = Supervisor([assignment], hub, clock=SystemClock(), attendant=listener)
         thread = threading.Thread(target=supervisor.run, args=(stop,))
         thread.start()
         try:
             wait_until(lambda: len(hub.finals()) >= 2)
             process.kill()
             process.wait()
+            killed_seconds = time.time()
             wait_until(lambda: supervisor.reports["a"].state in ("offline", "connecting"))
             before = len(hub.finals())
             with server(clip, port=port):
+                back_seconds = time.time()
                 wait_until(lambda: len(hub.finals()) >= before + 2)
                 stop.set()
                 thread.join(30)
@@ -92,4 +124,8 @@ def test_a_camera_is_watched_and_recovers_when_its_server_was_gone(
     assert supervisor.restarts == 0
     counters = supervisor.counters
     assert counters.total("connections_lost") == 1
-    assert counters.total("frames_decoded") == counters.total("frames_inferred") + counters.total("frames_dropped")
+    assert_balanced(counters)
+    begun, over = [gap for gap in listener.gaps if gap.reason == "offline"]
+    assert begun.state == "preview"
+    assert begun.from_seconds == pytest.approx(killed_seconds, abs=2.0)
+    assert over.until_seconds - back_seconds <= 5.0

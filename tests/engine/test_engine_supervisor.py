@@ -4,28 +4,33 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from engine_fakes import PIPELINE, TEXTS, CollectingHub, FakeDetector, fake_stages, write_clip
+from engine_fakes import (
+    PIPELINE,
+    TEXTS,
+    CollectingHub,
+    FakeDetector,
+    FakeReader,
+    assert_balanced,
+    fake_stages,
+    write_clip,
+)
 
 from anpr.clock import SystemClock
-from anpr.config.pipeline import Pipeline
+from anpr.config.pipeline import Pipeline, Preset
 from anpr.config.site import Camera
 from anpr.engine import supervisor as supervisor_module
 from anpr.engine.messages import CameraReport, encode
 from anpr.engine.pipeline import Stages
 from anpr.engine.process import Assignment
 from anpr.engine.supervisor import Supervisor
-from anpr.records import Frame, Plate
-
-
-def failing_stages(pipeline: Pipeline) -> Stages:
-    """Nets that cannot be loaded."""
-    raise RuntimeError("no such model")
+from anpr.records import Frame, Plate, Read
 
 
 class StuckDetector(FakeDetector):
@@ -49,9 +54,9 @@ def hang(connection: Connection, assignment: Assignment) -> None:
 
 def wait_for_the_hub(connection: Connection, assignment: Assignment) -> None:
     """A worker whose first report is that of a loop which had to wait for the hub."""
-    for idle_seconds in (600.0, *[0.0] * 600):
-        connection.send_bytes(encode(CameraReport("a", "streaming", idle_seconds, (), {})))
-        time.sleep(1.0 if idle_seconds else 0.1)
+    for busy_seconds in (600.0, *[0.0] * 600):
+        connection.send_bytes(encode(CameraReport("a", "streaming", busy_seconds, (), {})))
+        time.sleep(1.0 if busy_seconds else 0.1)
 
 
 def assignment(*cameras: Camera, build: Callable[[Pipeline], Stages] = fake_stages) -> Assignment:
@@ -120,7 +125,7 @@ def test_recordings_run_to_their_end_in_real_time_and_every_frame_is_accounted_f
         assert hub.finals(name) == list(TEXTS.values())
     counters = supervisor.counters
     assert counters.total("frames_decoded") == 140
-    assert counters.total("frames_inferred") + counters.total("frames_dropped") == 140
+    assert_balanced(counters)
 
 
 def test_a_killed_worker_is_started_again_and_the_other_does_not_notice(long_clip: Path) -> None:
@@ -152,8 +157,7 @@ def test_stopping_settles_what_is_in_view_and_leaves_no_process(long_clip: Path)
         pids = supervisor.pids
     assert hub.passages[-1].sighting.state == "final"
     assert all(gone(pid) for pid in pids)
-    counters = supervisor.counters
-    assert counters.total("frames_decoded") == counters.total("frames_inferred") + counters.total("frames_dropped")
+    assert_balanced(supervisor.counters)
 
 
 def test_a_worker_that_is_told_by_sigterm_drains_too(short_clip: Path) -> None:
@@ -167,16 +171,71 @@ def test_a_worker_that_is_told_by_sigterm_drains_too(short_clip: Path) -> None:
     assert supervisor.restarts == 0
 
 
-def test_a_worker_that_cannot_start_is_tried_again_with_growing_pauses(short_clip: Path) -> None:
-    supervisor = Supervisor(
-        [assignment(camera("a", short_clip), build=failing_stages)],
-        CollectingHub(),
-        clock=SystemClock(),
-        first_pause_seconds=0.05,
+class CrashingReader(FakeReader):
+    """Breaks on its first picture with a plate, whichever process or loop it is in."""
+
+    def read(self, frame: Frame, plates: Sequence[Plate]) -> list[Read]:
+        if plates:
+            raise RuntimeError("broken")
+        return []
+
+
+def crashing_stages(pipeline: Pipeline) -> Stages:
+    """Nets that work for one pipeline and break for the other."""
+    return fake_stages(pipeline, reader=CrashingReader()) if pipeline.name == "broken" else fake_stages(pipeline)
+
+
+def test_a_loop_that_crashes_is_started_again_and_its_neighbour_does_not_notice(long_clip: Path) -> None:
+    hub = CollectingHub()
+    both = replace(
+        assignment(build=crashing_stages),
+        cameras=((camera("a", long_clip), PIPELINE), (camera("b", long_clip), Pipeline.of(Preset(), name="broken"))),
     )
+    supervisor = Supervisor([both], hub, clock=SystemClock())
     with running(supervisor):
-        wait_until(lambda: supervisor.restarts >= 2)
-        assert supervisor._slots[0].pause_seconds >= 0.2
+        wait_until(lambda: supervisor.counters.total("camera_crashes") >= 2)
+        wait_until(lambda: len(hub.finals("a")) >= 2)
+        assert supervisor.restarts == 0
+    assert_balanced(supervisor.counters)
+
+
+def die(connection: Connection, assignment: Assignment) -> None:
+    """A worker that dies at once if camera `d` is among its own, and else only reports."""
+    cameras = [each.id for each, _ in assignment.cameras]
+    for name in cameras:
+        connection.send_bytes(encode(CameraReport(name, "running", 0.0, (), {})))
+    if "d" in cameras:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    connection.recv_bytes()
+
+
+def test_a_camera_that_kills_its_worker_is_alone_in_the_end(short_clip: Path) -> None:
+    hub = CollectingHub()
+    both = assignment(camera("c", short_clip), camera("d", short_clip))
+    supervisor = Supervisor([both], hub, clock=SystemClock(), first_pause_seconds=0.02, work=die)
+
+    def alone() -> bool:
+        return [[each.id for each, _ in slot.assignment.cameras] for slot in supervisor._slots] == [["c"], ["d"]]
+
+    with running(supervisor):
+        wait_until(alone, 80.0)
+        wait_until(lambda: "c" in supervisor.reports)
+        steady, deaths = supervisor._slots[0].process, supervisor.restarts
+        assert steady is not None
+        wait_until(lambda: supervisor.restarts > deaths)
+        assert steady.pid in supervisor.pids
+
+
+def test_a_recording_that_pauses_for_minutes_does_not_hang(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "pause.mkv", frames=60, pause_before=30, pause_seconds=120.0)
+    hub = CollectingHub()
+    supervisor = Supervisor([assignment(camera("a", clip))], hub, clock=SystemClock(), hang_seconds=1.0)
+    with running(supervisor):
+        wait_until(lambda: supervisor.counters.total("frames_inferred") >= 29)
+        time.sleep(3.0)
+        assert supervisor.restarts == 0
+        assert len(supervisor.pids) == 1
+        assert supervisor.reports["a"].busy_seconds < 1.0
 
 
 def test_a_silent_worker_is_killed_and_replaced(short_clip: Path) -> None:
@@ -184,7 +243,7 @@ def test_a_silent_worker_is_killed_and_replaced(short_clip: Path) -> None:
         [assignment(camera("a", short_clip))],
         CollectingHub(),
         clock=SystemClock(),
-        hang_seconds=0.5,
+        start_seconds=0.5,
         first_pause_seconds=0.05,
         work=hang,
     )
@@ -254,7 +313,7 @@ def test_a_loop_that_had_to_wait_for_the_hub_does_not_hang(short_clip: Path, mon
         pids = supervisor.pids
         time.sleep(1.0)
         hub.full = False
-        wait_until(lambda: bool(supervisor.reports) and supervisor.reports["a"].idle_seconds == 0.0)
+        wait_until(lambda: bool(supervisor.reports) and supervisor.reports["a"].busy_seconds == 0.0)
         assert supervisor.pids == pids
         os.kill(pids[0], signal.SIGKILL)
 

@@ -59,9 +59,10 @@ def test_what_holds_no_footage_is_told(tmp_path: Path, name: str) -> None:
         find_clips([tmp_path / name])
 
 
-def test_the_demo_clip_gives_its_vehicles_with_the_real_nets(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pipeline", ["cpu", "cpu-gated"])
+def test_the_demo_clip_gives_its_vehicles_with_the_real_nets(tmp_path: Path, pipeline: str) -> None:
     stop, events = threading.Event(), list[Event]()
-    stages = build_stages(load_pipeline("cpu"))
+    stages = build_stages(load_pipeline(pipeline))
     (clip,) = find_clips([DEMO / "expressway.mp4"])
 
     def stop_after_five_seconds(frame: Frame) -> None:
@@ -74,11 +75,12 @@ def test_the_demo_clip_gives_its_vehicles_with_the_real_nets(tmp_path: Path) -> 
         hub.finish()
         summary = Summary.of([played], events, seconds=1.0, latency_seconds=hub.latency_seconds, hub=hub.totals())
     assert summary.counts["frames_decoded"] == summary.frames > 50
+    assert (summary.counts["frames_inferred"] < summary.frames) == (pipeline == "cpu-gated")
     assert summary.latency_ms["p50"] > 0
     assert score(summary.sightings, load_truth(DEMO / "expressway.truth.jsonl")).captured >= 2
     for sighting in (event.record for event in events if isinstance(event.record, Sighting)):
         assert sighting.models == stages.models
-        assert sighting.pipeline == load_pipeline("cpu").label
+        assert sighting.pipeline == load_pipeline(pipeline).label
 
 
 def test_the_command_prints_one_json_object(
@@ -94,7 +96,7 @@ def test_the_command_prints_one_json_object(
     told = json.loads(capsys.readouterr().out)
     assert told["frames"] == 8
     assert told["sightings"] == []
-    assert set(told["stage_ms"]) == {"source", "detect", "read", "track", "pictures", "emit"}
+    assert set(told["stage_ms"]) == {"source", "gate", "detect", "read", "track", "pictures", "emit"}
 
 
 def test_a_clip_that_cannot_be_read_does_not_cost_the_others(

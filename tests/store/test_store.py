@@ -8,7 +8,7 @@ from pathlib import Path
 import lmdb
 import msgspec
 import pytest
-from making_records import make_hit, make_jpeg, make_sighting
+from making_records import make_gap, make_hit, make_jpeg, make_sighting
 
 from anpr.clock import ManualClock
 from anpr.errors import StoreError
@@ -107,9 +107,9 @@ def test_a_newer_schema_is_refused(tmp_path: Path, clock: ManualClock) -> None:
     with lmdb.open(str(tmp_path), max_dbs=8) as environment:
         meta = environment.open_db(b"meta")
         with environment.begin(write=True) as txn:
-            txn.put(b"schema", b"2", db=meta)
+            txn.put(b"schema", b"3", db=meta)
     for read_only in (False, True):
-        with pytest.raises(StoreError, match=r"newer anpr.*schema 2.*backup"):
+        with pytest.raises(StoreError, match=r"newer anpr.*schema 3.*backup"):
             Store.open(tmp_path, clock=clock, read_only=read_only)
 
 
@@ -294,3 +294,48 @@ def test_a_group_whose_commit_fails_is_kept_and_bounded(tmp_path: Path, clock: M
 def test_a_repr_shows_no_plates(store: Store) -> None:
     store.append([make_sighting()])
     assert "30A" not in repr(store)
+
+
+def test_gaps_are_kept_by_time_with_their_newest_revision(store: Store, clock: ManualClock) -> None:
+    first = make_gap(id="g-1", from_seconds=100.0, until_seconds=100.0)
+    other = make_gap(id="g-2", camera_id="gate-2", from_seconds=100.0, until_seconds=150.0, state="final", revision=1)
+    later = make_gap(id="g-3", from_seconds=300.0)
+    events = store.append([make_sighting()], [], [first, other])
+    assert [event.seq for event in events] == [1, 2, 3]
+    assert store.events()[1:] == events[1:]
+    store.append([], [], [later])
+    over = make_gap(id="g-1", from_seconds=100.0, until_seconds=200.0, state="final", revision=1)
+    store.append([], [], [over])
+    assert store.append([], [], [first]) == ()
+    assert store.gaps() == (later, other, over)
+    assert store.gaps(camera_id="gate-1") == (later, over)
+    assert store.gaps(from_seconds=160.0) == (later, over)
+    assert store.gaps(from_seconds=200.0) == (later,)
+    assert store.gaps(until_seconds=300.0) == (other, over)
+    assert store.gaps(limit=1) == (later,)
+
+
+def test_the_last_sign_of_life_is_remembered(tmp_path: Path, clock: ManualClock) -> None:
+    with Store.open(tmp_path, clock=clock) as store:
+        assert store.alive_seconds is None
+        clock.advance(5.25)
+        store.mark_alive()
+        assert 0 < store.facts.map_used_share < 0.01
+    with Store.open(tmp_path, clock=clock, read_only=True) as store:
+        assert store.alive_seconds == clock.wall
+
+
+def test_a_store_from_before_coverage_gaps_is_read_and_then_written(tmp_path: Path, clock: ManualClock) -> None:
+    with Store.open(tmp_path, clock=clock) as store:
+        store.append([make_sighting()])
+    with lmdb.open(str(tmp_path), max_dbs=8) as environment:
+        meta, gaps = environment.open_db(b"meta"), environment.open_db(b"gaps")
+        with environment.begin(write=True) as txn:
+            txn.drop(gaps)
+            txn.put(b"schema", b"1", db=meta)
+    with Store.open(tmp_path, clock=clock, read_only=True) as store:
+        assert store.gaps() == ()
+        assert store.last_seq == 1
+    with Store.open(tmp_path, clock=clock) as store:
+        store.append([], [], [make_gap()])
+        assert store.gaps() == (make_gap(),)

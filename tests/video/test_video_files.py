@@ -15,6 +15,8 @@ from anpr.records import Frame
 from anpr.video.decode import DecodeOptions
 from anpr.video.files import VideoFile
 
+RECEIVED, LEFT_OUT = ("frames_received", ""), ("pictures_left_out", "")
+
 
 def open_file(path: Path, **options: object) -> VideoFile:
     return VideoFile(path, camera_id="cam1", clock=ManualClock(), **options)  # type: ignore[arg-type]
@@ -49,7 +51,7 @@ def test_every_container_gives_every_picture(tmp_path: Path, name: str, codec: s
     assert [frame.pts_seconds for frame in frames] == pytest.approx([number / 25 for number in range(25)], abs=1e-3)
     assert frames[10].wall_seconds == pytest.approx(1000.4, abs=1e-3)
     assert not any(frame.tainted for frame in frames)
-    assert source.counters.counts == {}
+    assert set(source.counters.counts) == {RECEIVED}
     bar_starts = [int(np.argmax(frame.luma[60] > 175)) for frame in frames]
     assert np.abs(np.array(bar_starts) - np.arange(25) * 8 % 144).max() <= 2
 
@@ -57,7 +59,7 @@ def test_every_container_gives_every_picture(tmp_path: Path, name: str, codec: s
 def test_b_frames_come_in_order_of_display(tmp_path: Path) -> None:
     frames, counters = frames_of(write_clip(tmp_path / "b.mp4", b_frames=3, key_every=12))
     assert [frame.pts_seconds for frame in frames] == pytest.approx([number / 25 for number in range(30)])
-    assert counters.counts == {}
+    assert set(counters.counts) <= {RECEIVED, LEFT_OUT}
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv422p", "yuv444p", "gray", "yuv420p10le"])
@@ -66,7 +68,7 @@ def test_other_pixel_formats_are_converted_and_counted(tmp_path: Path, pixel_for
     path = write_clip(tmp_path / "clip.mkv", codec=codec, pixel_format=pixel_format, frames=5)
     plain, _ = frames_of(write_clip(tmp_path / "plain.mkv", frames=5))
     frames, counters = frames_of(path)
-    assert counters.counts == {("frames_converted", pixel_format): 5}
+    assert counters.counts == {("frames_converted", pixel_format): 5, RECEIVED: 5}
     assert np.abs(frames[2].luma.astype(int) - plain[2].luma).mean() < (25 if pixel_format == "gray" else 3)
 
 
@@ -277,7 +279,7 @@ def test_options_reach_the_decoder(tmp_path: Path, options: DecodeOptions, fewer
     plain, _ = frames_of(path)
     frames, counters = frames_of(path, options=options)
     assert len(frames) == (3 if fewer else 30)
-    assert counters.counts == {}
+    assert set(counters.counts) <= {RECEIVED, LEFT_OUT}
     if options.skip_loop_filter == "all":
         assert any((one.luma != other.luma).any() for one, other in zip(plain, frames, strict=True))
 

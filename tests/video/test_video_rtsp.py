@@ -13,9 +13,9 @@ import pytest
 
 from anpr.clock import ManualClock, SystemClock
 from anpr.errors import StreamAuthError, StreamError
-from anpr.video.back_off import BackOff
+from anpr.video.back_off import BackOff, Reconnection
 from anpr.video.decode import DecodeOptions
-from anpr.video.rtsp import REFUSED_WAIT_SECONDS, Gap, RtspSource, StreamState, Transition, probe
+from anpr.video.rtsp import Gap, RtspSource, StreamState, Transition, probe
 
 CANARY = "Kan4ri"
 QUICK = DecodeOptions(open_timeout_seconds=1.0, read_timeout_seconds=1.0)
@@ -94,7 +94,7 @@ def run(location: str, clock: ManualClock) -> tuple[list[Transition], list[Gap],
         camera_id="gate",
         clock=clock,
         options=QUICK,
-        back_off=BackOff(chance=random.Random(1)),
+        chance=random.Random(1),
         on_state=states.append,
         on_gap=gaps.append,
     )
@@ -105,12 +105,24 @@ def run(location: str, clock: ManualClock) -> tuple[list[Transition], list[Gap],
 
 def test_back_off_doubles_to_its_limit_and_begins_anew() -> None:
     back_off = BackOff(chance=random.Random(2))
-    waits = [back_off.next_seconds() for _ in range(12)]
-    for wait, full in zip(waits, [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30], strict=True):
+    waits = [back_off.next_seconds() for _ in range(8)]
+    for wait, full in zip(waits, [0.5, 1, 2, 3, 3, 3, 3, 3], strict=True):
         assert full / 2 <= wait <= full
-    assert len(set(waits)) == 12
+    assert len(set(waits)) == 8
     back_off.reset()
     assert back_off.next_seconds() <= 0.5
+
+
+def test_what_has_been_away_for_long_is_tried_less_often() -> None:
+    back_off = BackOff(Reconnection(first_seconds=1.0, short_outage_seconds=60.0), random.Random(2))
+    away, waits = 0.0, []
+    while away < 400.0:
+        waits.append(back_off.next_seconds(away_seconds=away))
+        away += waits[-1]
+    assert max(wait for wait in waits[:20]) <= 3.0
+    assert 15.0 <= waits[-1] <= 30.0
+    with pytest.raises(ValueError, match="rise"):
+        Reconnection(first_seconds=5.0)
 
 
 def test_a_camera_that_is_away_is_tried_again_and_the_gap_told() -> None:
@@ -119,7 +131,7 @@ def test_a_camera_that_is_away_is_tried_again_and_the_gap_told() -> None:
     assert [entry.state for entry in states] == ["connecting", "offline"] * 6 + ["closed"]
     assert states[1].reason == "nothing listens there"
     assert len(clock.waits) == 6
-    assert clock.waits[-1] >= 8
+    assert 1.5 <= clock.waits[-1] <= 3
     assert source.counters.counts == {("connections_failed", "nothing listens there"): 6}
     (gap,) = gaps
     assert gap.reason == "nothing listens there"
@@ -135,7 +147,7 @@ def test_a_refused_password_is_tried_once_a_minute(status: str) -> None:
         with pytest.raises(StreamAuthError) as caught:
             probe(f"rtsp://u:{CANARY}@127.0.0.1:{port}/x", options=QUICK)
     assert [entry.state for entry in states] == ["connecting", "refused", "connecting", "refused", "closed"]
-    assert clock.waits == [REFUSED_WAIT_SECONDS] * 2
+    assert clock.waits == [60.0] * 2
     assert CANARY not in repr([states, source, source.__dict__, caught.value, caught.value.__context__])
 
 

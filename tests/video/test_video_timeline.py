@@ -49,3 +49,24 @@ def test_a_pause_is_kept() -> None:
 def test_without_stamps_it_steps_by_the_period() -> None:
     timeline = Timeline(period_seconds=0.2)
     assert [timeline.place(None) for _ in range(3)] == pytest.approx([0.0, 0.2, 0.4])
+
+
+def test_a_leap_forward_is_bridged_where_no_pause_can_be_so_long() -> None:
+    timeline = Timeline(period_seconds=0.04, longest_step_seconds=30.0)
+    places = [timeline.place(stamp) for stamp in (5.0, 5.04, 3605.0, 3605.04)]
+    assert places == pytest.approx([0.0, 0.04, 0.08, 0.12])
+    assert (timeline.jumps, timeline.leaps) == (0, 1)
+    recorded = Timeline(period_seconds=0.04)
+    assert [recorded.place(stamp) for stamp in (0.0, 120.0)] == [0.0, 120.0]
+
+
+@given(st.lists(st.floats(0, 0.2), min_size=2, max_size=60), st.floats(0, 26.5))
+def test_a_counter_of_33_bits_may_wrap(steps: list[float], start_from_end: float) -> None:
+    length = 2**33 / 90_000
+    timeline, stamp, expected = Timeline(longest_step_seconds=30.0), length - start_from_end / 10, 0.0
+    timeline.place(stamp)
+    for step in steps:
+        wrapped = (stamp + step) % length
+        period = 0.04 if wrapped < stamp else step
+        stamp, expected = wrapped, expected + period
+        assert timeline.place(stamp) == pytest.approx(expected, abs=1e-6)

@@ -1,0 +1,148 @@
+"""`anpr status SITE.toml`: how a running box fares, as a table that keeps itself up to date."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anpr.cli import exits
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from anpr.health.report import BoxHealth, CameraHealth
+
+TIMEOUT_SECONDS = 5.0
+_MOST_BYTES = 16 << 20
+
+
+def status(
+    site: Annotated[
+        Path | None, typer.Argument(help="Site file: it says where the box answers.", show_default=False)
+    ] = None,
+    address: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Ask there, without a site file.", show_default="127.0.0.1:7780")
+    ] = "",
+    once: Annotated[bool, typer.Option("--once", help="Print once and end.")] = False,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and end.")] = False,
+) -> None:
+    """Show cameras, frame rates, drops, latency and backlog of a running box. Exit code 1 if something is wrong."""
+    from rich.live import Live
+
+    from anpr.cli.lines import console
+    from anpr.health.report import decode, encode
+
+    where = address or _address_of(site)
+    health = decode(ask(where))
+    if as_json:
+        print(encode(health).decode())
+    else:
+        out = console()
+        if once or not out.is_terminal:
+            out.print(table(health))
+        else:
+            try:
+                with Live(table(health), console=out, auto_refresh=False) as live:
+                    while True:
+                        time.sleep(interval)
+                        health = decode(ask(where))
+                        live.update(table(health), refresh=True)
+            except KeyboardInterrupt:
+                pass
+    raise typer.Exit(exits.OK if health.verdict == "ok" else exits.FINDINGS)
+
+
+def ask(address: str) -> bytes:
+    """What the box at `host:port` says of its health. Raises BusError if none answers."""
+    from anpr.endpoints import host_and_port
+    from anpr.errors import BusError
+
+    try:
+        host_and_port(address)
+        with urllib.request.urlopen(f"http://{address}/healthz", timeout=TIMEOUT_SECONDS) as answer:
+            data: bytes = answer.read(_MOST_BYTES)
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        cure = "does anpr run, and has its site file a table [health]?"
+        raise BusError(f"no box answers: {reason}", place=address, cure=cure) from error
+    return data
+
+
+def table(health: BoxHealth) -> RenderableType:
+    """The report for a person."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from anpr.cli.lines import printable
+
+    head = Text()
+    style = {"ok": "bold green", "degraded": "bold yellow", "failing": "bold white on red"}[health.verdict]
+    head.append(f"{printable(health.box)} ", style="bold")
+    head.append(health.verdict, style=style)
+    head.append(f"  anpr {printable(health.version)}, up {_length(health.uptime_seconds)}")
+    foot = Text(f"backlog {health.backlog}")
+    latency = health.latency
+    if latency.p50_seconds is not None and latency.p95_seconds is not None:
+        foot.append(f"   latency {latency.p50_seconds * 1000:.0f} ms, p95 {latency.p95_seconds * 1000:.0f} ms")
+    capacity = health.capacity
+    if capacity.cameras is not None and capacity.busy_share is not None:
+        foot.append(
+            f"   {capacity.busy_share:.0%} of {capacity.cores} cores, {capacity.cpu_ms_per_frame:.1f} ms a picture:"
+            f" room for {capacity.cameras} cameras like these"
+        )
+    problems = [Text(f"! {printable(problem)}", style="yellow") for problem in health.problems]
+    return Group(head, _cameras(health.cameras), foot, *problems)
+
+
+def _cameras(cameras: tuple[CameraHealth, ...]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    from anpr.cli.lines import printable
+
+    drawn = Table(box=None, pad_edge=False, header_style="dim")
+    drawn.add_column("camera")
+    drawn.add_column("state")
+    for title in ("size", "frames/s", "sightings/min", "dropped", "tainted", "last"):
+        drawn.add_column(title, justify="right")
+    for camera in cameras:
+        state = printable(camera.condition or camera.state)
+        age = camera.last_frame_age_seconds
+        drawn.add_row(
+            printable(camera.id),
+            Text(state, style="green" if camera.up and not camera.condition else "red"),
+            f"{camera.width}x{camera.height}" if camera.width else "",
+            f"{camera.frames_per_second:.1f}",
+            f"{camera.sightings_per_minute:.1f}",
+            f"{camera.dropped_share:.1%}",
+            f"{camera.tainted_share:.1%}",
+            _length(age) if age is not None else "never",
+        )
+    return drawn
+
+
+def _length(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = int(seconds // 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _address_of(site: Path | None) -> str:
+    from anpr.config import load_site
+    from anpr.config.site import Health
+    from anpr.errors import ConfigError
+
+    if site is None:
+        return Health().address
+    health = load_site(site, environment=None).health
+    if health is None:
+        raise ConfigError("the box answers no questions", place=str(site), cure="add [health] and start it anew")
+    return health.address

@@ -1,0 +1,31 @@
+"""The first moments of a worker process: bound to the hub's life before anything slow is imported."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import signal
+import sys
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+
+_PR_SET_PDEATHSIG = 1
+
+
+def enter(connection: Connection, task: bytes) -> None:
+    """A worker process's first function; `task` is the pickled pair of its main function and assignment.
+
+    Unpickling them imports the engine, which takes seconds: a hub that is killed meanwhile would leave an orphan.
+    """
+    die_with_parent()
+    work, assignment = pickle.loads(task)
+    work(connection, assignment)
+
+
+def die_with_parent() -> None:
+    """Linux kills this process when the hub's process ends, however it ends."""
+    parent = parent_process()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is None or os.getppid() != parent.pid:
+        sys.exit(1)

@@ -1,0 +1,154 @@
+"""Which pictures are looked at: those in which something moves, and no more a second than plates need.
+
+To look at a picture in vain costs time; not to look can cost a vehicle. So every doubt is settled in favour of looking.
+What noise and light do is learnt cell by cell; a vehicle in view that needs reads is looked at whether it moves or not,
+one that needs none is followed at leisure; and once in a while a picture is looked at whatever the gate thinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import floor
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from anpr.ops import contract
+from anpr.records import Frame
+from anpr.tracking.sparing import Attention
+
+Lane = Sequence[tuple[float, float]]
+"""Corners of a polygon, as shares of the picture's width and height."""
+
+LEARNING_SECONDS = 2.0
+"""After a start everything is looked at: what is usual is not known yet."""
+FIRST_NOISE = 3.0
+"""Units of level that a cell is first believed to vary by: it is learnt down sooner than up."""
+SLOT_SLACK = 1e-6
+"""Time stamps are rounded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateOptions:
+    """When a picture is looked at. The defaults look at every one."""
+
+    motion: bool = False
+    """Look only where something moves, or a plate needs it."""
+    moved_cells_least: int = 24
+    """Cells of 16 x 16 pixels that have moved since the last look."""
+    noise_factor: float = 6.0
+    """A cell has changed if it differs by so many times its usual difference …"""
+    noise_least: float = 0.5
+    """… which is at least so many units, about hundredths of its brightness."""
+    ignore_top: float = 0.08
+    """Share of the picture's height, from above, in which nothing counts as motion: text that the camera writes."""
+    looks_per_second: float = 0.0
+    """At most, while something moves and no vehicle is known to be in view; 0 is no limit."""
+    reading_looks_per_second: float = 0.0
+    """At most, while a vehicle in view needs reads."""
+    following_looks_per_second: float = 0.0
+    """At most, while vehicles pass that need none."""
+    relook_seconds: float = 0.8
+    """Look at least so often, whatever moves."""
+
+    @property
+    def active(self) -> bool:
+        """Whether any picture may be passed over."""
+        rates = (self.looks_per_second, self.reading_looks_per_second, self.following_looks_per_second)
+        return self.motion or any(rates)
+
+
+class Gate:
+    """Decides for each picture of one camera, in order, whether it is looked at. Not thread-safe."""
+
+    def __init__(self, options: GateOptions, *, lanes: Sequence[Lane] = ()) -> None:
+        """Motion counts inside `lanes`; without any, in the whole picture."""
+        self.options = options
+        self._lanes = lanes
+        self._operations = contract.load("cpu")
+        self._levels = np.zeros((0, 0), np.float32)
+        self._scene = np.zeros((3, 0, 0), np.float32)
+        self._inside = np.zeros((0, 0), np.uint8)
+        self._started_seconds = 0.0
+        self._looked_seconds: float | None = None
+
+    def decide(self, frame: Frame, *, attention: Attention = "none") -> tuple[bool, str]:
+        """Whether to look, and why (not). `attention` is what the vehicles in view need.
+
+        To look: `start`, `reading`, `following`, `moved`, `relook`; nothing from a gate that stands open. Not to:
+        `rate`, `still`.
+        """
+        if not self.options.active:
+            return True, ""
+        verdict = self._judge(frame, attention)
+        if verdict[0]:
+            self._looked_seconds = frame.pts_seconds
+            if self.options.motion:
+                self._scene[contract.LOOKED_AT] = self._levels
+        return verdict
+
+    def _judge(self, frame: Frame, attention: Attention) -> tuple[bool, str]:
+        options, now, last = self.options, frame.pts_seconds, self._looked_seconds
+        if last is None or now < last:
+            self._started_seconds = now
+            self._moved(frame)
+            return True, "start"
+        if attention != "none":
+            reading, following = options.reading_looks_per_second, options.following_looks_per_second
+            if not _is_due(now, last, reading if attention == "reading" else following):
+                return False, "rate"
+            self._moved(frame)
+            return True, attention
+        if self._moved(frame) or now - self._started_seconds < LEARNING_SECONDS:
+            return (True, "moved") if _is_due(now, last, options.looks_per_second) else (False, "rate")
+        if now - last >= options.relook_seconds - SLOT_SLACK:
+            return True, "relook"
+        return False, "still"
+
+    def _moved(self, frame: Frame) -> bool:
+        """Take in `frame`; True if enough has moved since the last look, the size has changed, or nobody asks."""
+        if not self.options.motion:
+            return True
+        height, width = frame.luma.shape
+        shape = (height // contract.CELL_PX, width // contract.CELL_PX)
+        fresh = self._levels.shape != shape
+        if fresh:
+            self._levels = np.zeros(shape, np.float32)
+            self._inside = lane_cells(shape, frame.luma.shape, self._lanes, ignore_top=self.options.ignore_top)
+        self._operations.cell_levels(frame.luma, self._levels)
+        if fresh:
+            self._scene = np.stack([self._levels, np.full(shape, FIRST_NOISE, np.float32), self._levels])
+        moved = self._operations.find_motion(
+            self._levels,
+            self._scene,
+            self._inside,
+            noise_factor=self.options.noise_factor,
+            noise_least=self.options.noise_least,
+        )
+        return fresh or moved >= self.options.moved_cells_least
+
+
+def _is_due(now: float, last: float, per_second: float) -> bool:
+    """Stream time is cut into slots, and each may have one look: so the pace holds at any frame rate."""
+    if per_second <= 0.0:
+        return True
+    return floor(now * per_second + SLOT_SLACK) > floor(last * per_second + SLOT_SLACK)
+
+
+def lane_cells(
+    cells: tuple[int, int], size: tuple[int, int], lanes: Sequence[Lane], *, ignore_top: float
+) -> NDArray[np.uint8]:
+    """(rows, columns), 1 where a cell's middle lies in a lane and below the ignored top; `size` is (height, width)."""
+    inside = np.zeros(cells, np.uint8)
+    if lanes:
+        height, width = size
+        scale = np.array([width, height]) / contract.CELL_PX
+        polygons = [np.round(np.array(lane) * scale - 0.5).astype(np.int32) for lane in lanes]
+        for polygon in polygons:
+            cv2.fillPoly(inside, [polygon], 1)
+    else:
+        inside[:] = 1
+    inside[: round(cells[0] * ignore_top)] = 0
+    return inside

@@ -1,0 +1,163 @@
+"""A health report and the counters behind it as Prometheus metrics.
+
+Every counter of the engine becomes `anpr_<name>_total` with its reason as a label, so a new counter needs nothing here.
+Labels are names from the site file and reasons from the source: never a plate, an address or a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from anpr.health.report import BoxHealth, CameraHealth
+from anpr.metrics import Counters, Histogram
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_RENAMED = {
+    "connections_failed": "camera_reconnects",
+    "connections_lost": "camera_reconnects",
+    "sightings": "camera_sightings",
+}
+"""Two counters of one name would be one metric with two sums: these are told by their own names."""
+
+
+def expose(
+    report: BoxHealth, *, cameras: Mapping[str, Counters], hub: Counters, latency: Histogram, commit: Histogram
+) -> bytes:
+    """Prometheus' text format of `report`, the counters of each camera and of the hub, and how long things took."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collected(tuple(_metrics(report, cameras, hub, latency, commit))))
+    return generate_latest(registry)
+
+
+class _Collected(Collector):
+    """Metrics that are ready."""
+
+    def __init__(self, metrics: tuple[Metric, ...]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self._metrics)
+
+
+def _metrics(
+    report: BoxHealth, cameras: Mapping[str, Counters], hub: Counters, latency: Histogram, commit: Histogram
+) -> Iterator[Metric]:
+    info = InfoMetricFamily("anpr_build", "What runs here.")
+    info.add_metric((), {"version": report.version, "box": report.box, "site": report.site})
+    yield info
+    yield _gauge("anpr_ready", "1 if the store is open and every camera's loop was started.", float(report.ready))
+    yield _gauge("anpr_uptime_seconds", "Since the start.", report.uptime_seconds)
+    yield _gauge("anpr_backlog_records", "Records that wait for the store.", report.backlog)
+    yield _counter("anpr_clock_steps", "How often the wall clock was set.", report.clock_steps)
+    yield from _of_cameras(report.cameras, now=report.at_seconds)
+    yield from _of_workers(report)
+    yield from _of_store(report)
+    yield _histogram("anpr_event_latency_seconds", "From a picture's arrival to its sighting's publication.", latency)
+    yield _histogram("anpr_store_commit_seconds", "How long commits took.", commit)
+    yield from _counted("camera", cameras)
+    yield from _counted("", {"": hub})
+    committed = hub.counts.get(("events_committed", "sighting"), 0)
+    yield _counter("anpr_sightings_committed", "Revisions of sightings on disk.", committed)
+
+
+def _of_cameras(cameras: tuple[CameraHealth, ...], *, now: float) -> Iterator[Metric]:
+    def gauge(name: str, text: str, values: Mapping[str, float]) -> Metric:
+        family = GaugeMetricFamily(name, text, labels=("camera",))
+        for camera, value in values.items():
+            family.add_metric((camera,), value)
+        return family
+
+    yield gauge("anpr_camera_up", "1 while pictures come.", {each.id: float(each.up) for each in cameras})
+    yield gauge("anpr_camera_watched", "1 while it is watched.", {each.id: float(each.gap is None) for each in cameras})
+    yield gauge(
+        "anpr_camera_frames_per_second", "Pictures decoded.", {each.id: each.frames_per_second for each in cameras}
+    )
+    yield gauge(
+        "anpr_camera_last_frame_timestamp_seconds",
+        "Wall time of the newest picture.",
+        {each.id: now - each.last_frame_age_seconds for each in cameras if each.last_frame_age_seconds is not None},
+    )
+    states = GaugeMetricFamily("anpr_camera_state", "1 for the state of its connection.", labels=("camera", "state"))
+    conditions = GaugeMetricFamily(
+        "anpr_camera_condition", "1 for what is wrong with its pictures.", labels=("camera", "condition")
+    )
+    for each in cameras:
+        states.add_metric((each.id, each.state), 1.0)
+        conditions.add_metric((each.id, each.condition or "good"), 1.0)
+    yield from (states, conditions)
+    gaps = CounterMetricFamily("anpr_coverage_gap_seconds", "How long it was not watched.", labels=("camera", "reason"))
+    for each in cameras:
+        for reason, seconds in each.gap_seconds.items():
+            gaps.add_metric((each.id, reason), seconds)
+    yield gaps
+
+
+def _of_workers(report: BoxHealth) -> Iterator[Metric]:
+    deaths = CounterMetricFamily("anpr_worker_deaths", "Processes that died or hung.", labels=("worker",))
+    cpu = CounterMetricFamily("anpr_worker_cpu_seconds", "CPU time used.", labels=("worker",))
+    memory = GaugeMetricFamily("anpr_worker_memory_bytes", "Memory held.", labels=("worker",))
+    for worker in report.workers:
+        deaths.add_metric((worker.name,), worker.deaths)
+        cpu.add_metric((worker.name,), worker.cpu_seconds)
+        memory.add_metric((worker.name,), worker.memory_bytes)
+    yield from (deaths, cpu, memory)
+    capacity = report.capacity
+    if capacity.cameras is not None and capacity.busy_share is not None and capacity.cpu_ms_per_frame is not None:
+        yield _gauge("anpr_capacity_cameras", "Cameras like these that the box could carry.", capacity.cameras)
+        yield _gauge("anpr_cpu_busy_ratio", "Share of the cores in use by anpr.", capacity.busy_share)
+        yield _gauge("anpr_cpu_seconds_per_frame", "What a picture costs.", capacity.cpu_ms_per_frame / 1000)
+
+
+def _of_store(report: BoxHealth) -> Iterator[Metric]:
+    yield _gauge("anpr_store_map_used_ratio", "Share of the store's address space.", report.store.map_used_share)
+    yield _gauge("anpr_store_readers", "Slots taken in the table of readers.", report.store.readers)
+    yield _gauge("anpr_store_failing", "1 while the store refuses.", float(report.store.failing))
+    yield _gauge("anpr_store_last_seq", "Number of the newest event.", report.store.last_seq)
+    entries = GaugeMetricFamily("anpr_watchlist_entries", "Entries of a watch-list.", labels=("list",))
+    age = GaugeMetricFamily("anpr_watchlist_age_seconds", "Since a watch-list was written.", labels=("list",))
+    for each in report.lists:
+        entries.add_metric((each.name,), each.entries)
+        age.add_metric((each.name,), each.age_seconds)
+    yield from (entries, age)
+
+
+def _counted(owner: str, counters: Mapping[str, Counters]) -> Iterator[Metric]:
+    """All counters, each name a metric with the labels `owner` (if any) and `reason`."""
+    labels: tuple[str, ...] = (owner, "reason") if owner else ("reason",)
+    sums: dict[str, dict[tuple[str, ...], int]] = {}
+    for who, counted in counters.items():
+        for (name, reason), count in counted.counts.items():
+            key: tuple[str, ...] = (who, reason) if owner else (reason,)
+            of_name = sums.setdefault(_RENAMED.get(name, name), {})
+            of_name[key] = of_name.get(key, 0) + count
+    for name, counts in sorted(sums.items()):
+        family = CounterMetricFamily(f"anpr_{name}", "See the table of counters in docs/operate.md.", labels=labels)
+        for key, count in sorted(counts.items()):
+            family.add_metric(key, count)
+        yield family
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(name, text, value=value)
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    buckets, reached = [], 0
+    for bound, count in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
+        reached += count
+        buckets.append((bound, reached))
+    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=histogram.sum)

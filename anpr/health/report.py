@@ -1,0 +1,141 @@
+"""What `/healthz` says: how a box and each of its cameras fare. Never a plate, never an address."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from anpr.records import GapReason
+
+Verdict = Literal["ok", "degraded", "failing"]
+"""`degraded`: a camera is not watched, or much is dropped; `failing`: the store refuses, sightings cannot be kept."""
+
+
+class OpenGap(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a camera is not watched now, and since when (wall time)."""
+
+    reason: GapReason
+    detail: str
+    from_seconds: float
+
+
+class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """One camera. Rates are of the last half minute; counts are sums since the box started."""
+
+    id: str
+    name: str
+    state: str
+    """`streaming` or `running` if pictures come; else why not, in one word."""
+    reason: str
+    condition: str
+    """What is wrong with the pictures (`frozen`, `black`, `covered`, `blurred`); empty: nothing."""
+    recorded: bool
+    """True if it is a clip that stands in for a camera."""
+    width: int
+    height: int
+    codec: str
+    frames_per_second: float
+    inferred_per_second: float
+    sightings_per_minute: float
+    dropped_share: float
+    """Of the pictures, 0 to 1: dropped because the box is too slow."""
+    tainted_share: float
+    """Of the pictures, 0 to 1: possibly damaged."""
+    last_frame_age_seconds: float | None
+    """None before the first picture."""
+    drops: dict[str, int]
+    """Pictures dropped, by reason."""
+    gap: OpenGap | None
+    """None while it is watched."""
+    gap_seconds: dict[GapReason, float]
+    """How long it was not watched, by reason, the present gap included."""
+
+    @property
+    def up(self) -> bool:
+        """Whether pictures come."""
+        return self.state in ("streaming", "running")
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """From a picture's arrival to the publication of the sighting it brought about, the newest thousand."""
+
+    p50_seconds: float | None
+    p95_seconds: float | None
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """What the cameras cost, and how many such cameras the box could carry."""
+
+    cores: int
+    cpu_ms_per_frame: float | None
+    """Decoding included; None until enough pictures were seen."""
+    busy_share: float | None
+    """Of all cores, 0 to 1: what the workers and the hub use now."""
+    cameras: int | None
+
+
+class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker process."""
+
+    name: str
+    cameras: tuple[str, ...]
+    alive: bool
+    deaths: int
+    cpu_seconds: float
+    memory_bytes: int
+
+
+class StoreHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The store."""
+
+    last_seq: int
+    map_used_share: float
+    readers: int
+    failing: bool
+    """True while it refuses what it is given."""
+
+
+class ListHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """A watch-list."""
+
+    name: str
+    version: str
+    entries: int
+    age_seconds: float
+
+
+class BoxHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole box."""
+
+    box: str
+    site: str
+    version: str
+    verdict: Verdict
+    problems: tuple[str, ...]
+    """One line each, for a person."""
+    ready: bool
+    """The store is open and every camera's loop has been started."""
+    at_seconds: float
+    """Wall time of this report."""
+    uptime_seconds: float
+    backlog: int
+    """Passages that wait for the store."""
+    latency: Latency
+    capacity: Capacity
+    clock_steps: int
+    """How often the wall clock was set since the start."""
+    cameras: tuple[CameraHealth, ...]
+    workers: tuple[WorkerHealth, ...]
+    store: StoreHealth
+    lists: tuple[ListHealth, ...]
+
+
+def encode(report: BoxHealth) -> bytes:
+    """The report as JSON."""
+    return msgspec.json.encode(report)
+
+
+def decode(data: bytes) -> BoxHealth:
+    """The report in `data`. Raises msgspec.MsgspecError if it is none."""
+    return msgspec.json.decode(data, type=BoxHealth)
