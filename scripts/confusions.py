@@ -33,7 +33,7 @@ from scripts.render.spec import sample_spec
 from scripts.train.labels import load_pictures
 from scripts.train.plates import picture_of
 from scripts.train.reader import REAL_CATEGORIES, held_out
-from scripts.train.reader_data import PlateSample, distort, encode_text, real_samples, spoil, standardise
+from scripts.train.reader_data import PlateSample, blur, distort, encode_text, real_samples, shade, standardise
 
 TABLE = Path("anpr/plates/confusions.csv")
 MOST_WRONG = 2
@@ -61,7 +61,7 @@ class Counted:
 def spoilt_hard(sample: PlateSample, rng: np.random.Generator) -> NDArray[np.float32]:
     """A plate distorted as for training and then spoilt once more, on grey levels."""
     grey = np.clip(distort(sample, rng) * 50 + 128, 0, 255).astype(np.uint8)
-    return standardise(spoil(grey, rng)).astype(np.float32)
+    return standardise(shade(blur(grey, rng), rng)).astype(np.float32)
 
 
 def count(lattices: NDArray[np.float64], texts: Sequence[str]) -> Counted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import time
 import urllib.error
 import urllib.request
@@ -37,10 +38,10 @@ def status(
     from rich.live import Live
 
     from anpr.cli.lines import console
-    from anpr.health.report import decode, encode
+    from anpr.health.report import encode
 
     where = address or _address_of(site)
-    health = decode(ask(where))
+    health = ask(where)
     if as_json:
         print(encode(health).decode())
     else:
@@ -52,27 +53,33 @@ def status(
                 with Live(table(health), console=out, auto_refresh=False) as live:
                     while True:
                         time.sleep(interval)
-                        health = decode(ask(where))
+                        health = ask(where)
                         live.update(table(health), refresh=True)
             except KeyboardInterrupt:
                 pass
     raise typer.Exit(exits.OK if health.verdict == "ok" else exits.FINDINGS)
 
 
-def ask(address: str) -> bytes:
+def ask(address: str) -> BoxHealth:
     """What the box at `host:port` says of its health. Raises BusError if none answers."""
+    import msgspec
+
     from anpr.endpoints import host_and_port
     from anpr.errors import BusError
+    from anpr.health.report import decode
 
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a box is near: never through http_proxy
     try:
         host_and_port(address)
-        with urllib.request.urlopen(f"http://{address}/healthz", timeout=TIMEOUT_SECONDS) as answer:
-            data: bytes = answer.read(_MOST_BYTES)
+        with direct.open(f"http://{address}/healthz", timeout=TIMEOUT_SECONDS) as answer:
+            return decode(answer.read(_MOST_BYTES))
+    except (http.client.HTTPException, msgspec.MsgspecError) as error:
+        cure = "check the address in [health] of the site file, and that both are of one version"
+        raise BusError("what answers there is no anpr of this version", place=address, cure=cure) from error
     except (OSError, ValueError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         cure = "does anpr run, and has its site file a table [health]?"
         raise BusError(f"no box answers: {reason}", place=address, cure=cure) from error
-    return data
 
 
 def table(health: BoxHealth) -> RenderableType:

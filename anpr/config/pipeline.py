@@ -133,13 +133,13 @@ class Preset(Table):
 
     @model_validator(mode="after")
     def _check_looks(self) -> Self:
-        gate, longest = self.gate, self.track.max_gap_seconds
+        gate, longest = self.gate, min(self.track.max_gap_seconds, self.track.jump_seconds)
         rates = (gate.looks_per_second, gate.reading_looks_per_second, gate.following_looks_per_second)
         slowest = max([gate.relook_seconds, *(1.0 / rate for rate in rates if rate > 0.0)])
         if slowest >= longest:
             raise mistake(
                 f"the gate looks every {slowest:g} s only, and a vehicle unseen for {longest:g} s is gone",
-                "look more often, or raise max_gap_seconds",
+                "look more often, or raise max_gap_seconds and jump_seconds of [track]",
             )
         return self
 

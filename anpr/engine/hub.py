@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection
+from math import inf
 
 import msgspec
 import structlog
@@ -29,6 +30,8 @@ MOST_GAPS_WAITING = 10_000
 """Coverage gaps; the oldest are dropped beyond it."""
 RETRY_SECONDS = 1.0
 """After the store failed."""
+TICK_SECONDS = 1.0
+"""How long one `tick` may work: the loop it is called in has a watchdog."""
 HEARTBEAT_CHECK_SECONDS = 0.2
 LONGEST_PASSAGE_SECONDS = 3600.0
 """How far before its newest record an earlier run may have left a passage open: a jam holds vehicles in view."""
@@ -150,13 +153,15 @@ class Hub:
         if now < self._retry_at_seconds:
             return min(self._retry_at_seconds - now, HEARTBEAT_CHECK_SECONDS)
         try:
-            self._work()
+            self._work(now + TICK_SECONDS)
             self.failing = False
         except StoreError as error:
             self.counters.add("store_failures")
             self.failing = True
             self._retry_at_seconds = now + RETRY_SECONDS
             self._log.error("store_failed", problem=str(error), waiting=self.backlog, retry_in_seconds=RETRY_SECONDS)
+        if not self.failing and (self._waiting or self._gaps):
+            return 0.0
         due_in_seconds = self._group.due_in_seconds
         return HEARTBEAT_CHECK_SECONDS if due_in_seconds is None else min(due_in_seconds, HEARTBEAT_CHECK_SECONDS)
 
@@ -172,16 +177,18 @@ class Hub:
             raise StoreError(problem, place=error.place, cure=error.cure) from error
         self._beat()
 
-    def _work(self) -> None:
-        while self._waiting:
-            self._add(self._waiting[0])
-            self._waiting.popleft()
-            self._publish(self._group.flush_if_due())
-        while self._gaps:
+    def _work(self, until_seconds: float = inf) -> None:
+        """Group what waits and commit what is due, until the monotonic time `until_seconds`."""
+        self._publish(self._group.flush_if_due())  # a group that is full makes no room by itself
+        while self._gaps and self._clock.monotonic_seconds() < until_seconds:
             key, gap = next(iter(self._gaps.items()))
             self._group.add_gap(gap)
             del self._gaps[key]
-        self._publish(self._group.flush_if_due())
+            self._publish(self._group.flush_if_due())
+        while self._waiting and self._clock.monotonic_seconds() < until_seconds:
+            self._add(self._waiting[0])
+            self._waiting.popleft()
+            self._publish(self._group.flush_if_due())
 
     def _add(self, passage: Passage) -> None:
         """Put one passage into the group: its pictures first, so that no record points at a missing one."""

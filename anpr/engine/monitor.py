@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from statistics import quantiles
 
+import msgspec
+
 from anpr import __version__
 from anpr.clock import Clock
 from anpr.config.site import Camera
-from anpr.engine.coverage import Ledger
+from anpr.engine.coverage import WATCHED_STATES, Ledger
 from anpr.engine.hub import Hub
 from anpr.engine.messages import CameraReport, WorkerReport
+from anpr.errors import StoreError
 from anpr.health.report import (
     BoxHealth,
     CameraHealth,
@@ -77,6 +80,11 @@ class _Seen:
             total.merge({(name, reason): count for name, reason, count in self.report.counts})
         return total
 
+    def forget(self) -> None:
+        """Its pictures have ended: the next ones are judged for themselves."""
+        self.samples.clear()
+        self.burden = None
+
 
 @dataclass(slots=True)
 class _Crew:
@@ -106,6 +114,8 @@ class Monitor:
         self._clock = clock
         self._cores = cores
         self._cameras = {camera.id: _Seen(camera) for camera in cameras}
+        self._store = StoreHealth(last_seq=0, map_used_share=0.0, readers=0, failing=False)
+        """The last known."""
         self._started_seconds = clock.monotonic_seconds()
         self._own_cpu: deque[tuple[float, float]] = deque()
         self._clock_offset_seconds = clock.wall_seconds() - clock.monotonic_seconds()
@@ -152,15 +162,9 @@ class Monitor:
     def report(self) -> BoxHealth:
         """The whole box as it is now."""
         cameras = tuple(self._camera_health(seen) for seen in self._cameras.values())
-        facts = self._hub.store.facts
-        store = StoreHealth(
-            last_seq=self._hub.store.last_seq,
-            map_used_share=facts.map_used_share,
-            readers=facts.readers,
-            failing=self._hub.failing,
-        )
-        problems = tuple(self._problems(cameras))
-        verdict: Verdict = "failing" if self._hub.failing else "degraded" if problems else "ok"
+        store = self._store_health()
+        problems = tuple(self._problems(cameras, store))
+        verdict: Verdict = "failing" if store.failing else "degraded" if problems else "ok"
         now = self._clock.wall_seconds()
         return BoxHealth(
             box=self._box,
@@ -204,6 +208,21 @@ class Monitor:
         """The store takes what it is given, and every camera's loop has been started."""
         return not self._hub.failing and all(seen.begun for seen in self._cameras.values())
 
+    def _store_health(self) -> StoreHealth:
+        """The store as it is now; as it was last, and failing, if it cannot be asked."""
+        store = self._hub.store
+        try:
+            last_seq, facts = store.last_seq, store.facts
+        except StoreError:
+            return msgspec.structs.replace(self._store, failing=True)
+        self._store = StoreHealth(
+            last_seq=last_seq,
+            map_used_share=facts.map_used_share,
+            readers=facts.readers,
+            failing=self._hub.failing,
+        )
+        return self._store
+
     def _take_camera(self, seen: _Seen, now: float) -> None:
         counters = seen.counters
         counts = counters.counts
@@ -215,13 +234,15 @@ class Monitor:
             counters.total("frames_tainted"),
             counts.get(("sightings", "final"), 0),
         )
+        watched = seen.report is not None and seen.report.state in WATCHED_STATES
+        if not watched:
+            seen.forget()
         seen.samples.append(sample)
         while now - seen.samples[0].at_seconds > WINDOW_SECONDS:
             seen.samples.popleft()
-        burden = self._burden(seen)
-        if burden != seen.burden:
-            seen.burden = burden
-            self._ledger.burden(seen.camera.id, burden)
+        if watched:  # the ledger forgets a burden by itself when a camera is lost
+            seen.burden = self._burden(seen)
+            self._ledger.burden(seen.camera.id, seen.burden)
 
     def _burden(self, seen: _Seen) -> GapReason | None:
         """What makes a camera's pictures come to nothing, with hysteresis; unchanged while too few are known."""
@@ -259,7 +280,7 @@ class Monitor:
             if (seen := self._cameras.get(camera)) is not None and seen.report is not None:
                 seen.past = seen.counters
                 seen.report = None
-                seen.samples.clear()
+                seen.forget()
 
     def _camera_health(self, seen: _Seen) -> CameraHealth:
         report, camera = seen.report, seen.camera
@@ -289,8 +310,8 @@ class Monitor:
             gap_seconds=self._ledger.gap_seconds(camera.id),
         )
 
-    def _problems(self, cameras: Collection[CameraHealth]) -> Iterator[str]:
-        if self._hub.failing:
+    def _problems(self, cameras: Collection[CameraHealth], store: StoreHealth) -> Iterator[str]:
+        if store.failing:
             yield f"the store refuses, {self._hub.backlog} records wait"
         for camera in cameras:
             if camera.gap is not None:

@@ -25,7 +25,7 @@ from anpr import log
 from anpr.clock import SystemClock
 from anpr.config.pipeline import Pipeline
 from anpr.config.site import Camera
-from anpr.engine.mailbox import newest
+from anpr.engine.mailbox import pictures_of_camera
 from anpr.engine.messages import CameraReport, Ended, Message, Passage, WorkerReport, encode
 from anpr.engine.pipeline import Stages, rehearse
 from anpr.engine.playback import paced
@@ -194,7 +194,7 @@ class CameraLoop:
             )
             if self._camera.file is not None:
                 self._enter("running")
-            pictures = newest(
+            pictures = pictures_of_camera(
                 self._frames(stages.decode),
                 stop=self.stop,
                 on_drop=self._count_drop,
@@ -209,6 +209,7 @@ class CameraLoop:
             self._log.exception("camera_crashed")
             self._source_counters.add("camera_crashes", reason=type(error).__name__)
             self.crashed = True
+            self.stop.set()  # its decoding thread ends; a successor has its own
             self._enter("crashed", type(error).__name__)
 
     def _frames(self, options: DecodeOptions) -> Generator[Frame, None, None]:
@@ -277,6 +278,8 @@ class CameraLoop:
         self._source_counters.add("frames_dropped", reason=reason)
 
     def _on_state(self, transition: Transition) -> None:
+        if self.crashed:
+            return
         if transition.state is StreamState.CONNECTING:
             self._watch.reset()
         self._enter(transition.state.value, transition.reason)

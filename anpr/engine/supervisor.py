@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import signal
 import socket
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -127,6 +128,8 @@ class _Slot:
     """When it died, lately."""
     suspects: frozenset[str] = frozenset()
     """Cameras whose loops hung when it was killed."""
+    killed: bool = False
+    """Its process was killed by us."""
     ended: bool = False
     """It said that its cameras have ended."""
     reports: dict[str, CameraReport] = field(default_factory=dict)
@@ -248,7 +251,10 @@ class Supervisor:
                 case Passage():
                     self._hub.take(message)
                 case CameraReport():
+                    before = slot.reports.get(message.camera_id)
                     slot.reports[message.camera_id] = message
+                    if message.state == "crashed" and (before is None or before.state != "crashed"):
+                        self._hub.settle([message.camera_id])
                     self._tell(slot, message)
                 case WorkerReport():
                     self._tell(slot, message)
@@ -273,7 +279,7 @@ class Supervisor:
         slot.process, slot.connection = process, ours
         slot.started_seconds = slot.heard_seconds = now
         slot.restart_at_seconds = None
-        slot.ended = False
+        slot.ended = slot.killed = False
         self._log.info("worker_started", worker=slot.name, pid=process.pid, cameras=self._cameras(slot))
         if self._attendant is not None:
             self._attendant.started(slot.name, self._cameras(slot))
@@ -310,7 +316,8 @@ class Supervisor:
             restart_in_seconds=slot.pause_seconds,
         )
         slot.pause_seconds = min(slot.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
-        self._divide_if_due(slot, now)
+        if slot.killed or exit_code != -signal.SIGKILL:  # who kills from outside says nothing of the cameras
+            self._divide_if_due(slot, now)
         slot.suspects = frozenset()
 
     def _care(self, slot: _Slot, now: float) -> None:
@@ -331,6 +338,7 @@ class Supervisor:
             self._log.error("worker_hangs", worker=slot.name, silent_seconds=round(silent, 1), stuck=stuck)
             slot.suspects = frozenset(stuck)
             slot.heard_seconds = now
+            slot.killed = True
             slot.process.kill()
 
     def _divide_if_due(self, slot: _Slot, now: float) -> None:
@@ -386,6 +394,7 @@ class Supervisor:
         if slot.process is not None:
             slot.process.join(grace_seconds)
             if slot.process.exitcode is None:
+                slot.killed = True
                 slot.process.kill()
                 slot.process.join()
             slot.process = None

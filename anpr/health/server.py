@@ -16,7 +16,7 @@ import h11
 
 from anpr.clock import Clock
 from anpr.endpoints import host_and_port
-from anpr.errors import BusError
+from anpr.errors import AnprError, BusError
 
 MOST_CONNECTIONS = 32
 CONNECTION_SECONDS = 5.0
@@ -147,7 +147,10 @@ class HealthServer:
         page = self._pages.get(path)
         if page is None:
             return Answer(404, f"one of: {' '.join(self._pages)}\n".encode(), "text/plain")
-        return page()
+        try:
+            return page()
+        except AnprError as error:
+            return Answer(500, f"{error}\n".encode(), "text/plain")
 
     def _drop(self, client: _Client) -> None:
         del self._clients[client.socket]

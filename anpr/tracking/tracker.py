@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from anpr.metrics import Counters
-from anpr.records import Plate, Read, Sighting, State
+from anpr.records import NO_PLATE, Plate, Read, Sighting, State
 from anpr.tracking import sighting
 from anpr.tracking.association import MOST_TEXT_EVIDENCE, agreement, assign, pair_score, same_text
 from anpr.tracking.look import Moment
@@ -280,8 +280,8 @@ class Tracker:
                 return ""
         if track.frames - min(track.gaps, 2) <= options.flicker_frames:
             return "flicker"
-        reason = max(track.unreadable, key=track.unreadable.__getitem__, default="")
-        if track.best_score < options.score_least(reason):
+        seen_none = track.unreadable.get(NO_PLATE, 0) * 2 > track.reads_tried
+        if track.best_score < options.score_least(NO_PLATE if seen_none else ""):
             return "never surely a plate"
         if track.moved_sizes < MOVED_SIZES:
             return "stood still without a plate text"

@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
+import av
+
 from anpr.clock import Clock
+from anpr.errors import StreamError
 from anpr.metrics import Counters
 from anpr.video.address import Address
 from anpr.video.decode import DecodeOptions, Decoder
 from anpr.video.facts import SourceFacts
-from anpr.video.rtsp import connect, facts_of
+from anpr.video.rtsp import _translated, connect, facts_of
 from anpr.video.timeline import Timeline
 
 LONG_GROUP_SECONDS = 4.0
@@ -42,8 +45,10 @@ class Examination:
 def examine(location: str, *, camera_id: str, clock: Clock, seconds: float, options: DecodeOptions) -> Examination:
     """Connect once and look for `seconds`. Raises StreamAuthError or StreamError if there is nothing to see."""
     began = clock.monotonic_seconds()
+    address = Address.parse(location)
     counters = Counters()
-    with closing(connect(Address.parse(location), camera_id=camera_id, options=options)) as container:
+    failure: StreamError | None = None
+    with closing(connect(address, camera_id=camera_id, options=options)) as container:
         stream = container.streams.video[0]
         facts = facts_of(container)
         decoder = Decoder(
@@ -60,15 +65,20 @@ def examine(location: str, *, camera_id: str, clock: Clock, seconds: float, opti
         keys: list[float] = []
         size_bytes = 0
         started = clock.monotonic_seconds()
-        for packet in container.demux(stream):
-            if not packet.size or clock.monotonic_seconds() - started > seconds:
-                break
-            size_bytes += packet.size
-            if packet.is_keyframe and packet.pts is not None and stream.time_base is not None:
-                keys.append(float(packet.pts * stream.time_base))
-            for frame in decoder.decode(packet, arrival_seconds=clock.monotonic_seconds()):
-                places.append(frame.pts_seconds)
-                first = clock.monotonic_seconds() - began if first is None else first
+        try:
+            for packet in container.demux(stream):
+                if not packet.size or clock.monotonic_seconds() - started > seconds:
+                    break
+                size_bytes += packet.size
+                if packet.is_keyframe and packet.pts is not None and stream.time_base is not None:
+                    keys.append(float(packet.pts * stream.time_base))
+                for frame in decoder.decode(packet, arrival_seconds=clock.monotonic_seconds()):
+                    places.append(frame.pts_seconds)
+                    first = clock.monotonic_seconds() - began if first is None else first
+        except av.error.FFmpegError as error:
+            failure = _translated(error, address, camera_id, connected=True)
+        if failure is not None and not size_bytes:
+            raise failure  # here, so that libav's error with the whole address is not its context
         lasted = clock.monotonic_seconds() - started
         facts = replace(decoder.facts)
     steps = [later - earlier for earlier, later in pairwise(places) if later > earlier]
@@ -82,7 +92,8 @@ def examine(location: str, *, camera_id: str, clock: Clock, seconds: float, opti
         counts=counters,
         problems=(),
     )
-    return replace(seen, problems=tuple(_problems(seen, seconds)))
+    broken = () if failure is None else (f"broke off after {lasted:.1f} s: {failure.problem}",)
+    return replace(seen, problems=(*broken, *_problems(seen, seconds)))
 
 
 def _problems(seen: Examination, seconds: float) -> Iterator[str]:

@@ -120,7 +120,7 @@ def kill_hub(stage: Stage) -> None:
         stage.daemon.start()
         stage.healed(within=WORKER_START_SECONDS * 2 + RECOVERED_SECONDS, cameras=(FIRST, SECOND))
     stage.wait(CALM_SECONDS)
-    stage.close_books()
+    stage.close_books(restarted=True)
     stage.require_stored(heard)
     damaged = damaged_evidence(stage.folder / "store")
     stage.require(not damaged, "every picture that a record names, whole", damaged[:3])

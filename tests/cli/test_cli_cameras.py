@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import av
 import pytest
 from clips import write_clip
 from making_records import make_gap
@@ -15,6 +19,8 @@ from typer.testing import CliRunner
 from anpr.cli import application
 from anpr.clock import ManualClock
 from anpr.store import Store
+from anpr.video import probe
+from anpr.video.address import Address
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "rtsp_server.py"
 CANARY = "Kan4ri"
@@ -42,6 +48,64 @@ def test_a_camera_that_is_not_there_is_told_without_its_password() -> None:
     assert told.exit_code == 1
     assert "nothing listens there" in told.output
     assert CANARY not in told.output
+
+
+class Breaking:
+    """A clip as a camera that fails after some packets, by libav's own error with the whole address."""
+
+    def __init__(self, clip: Path, address: Address, packets: int) -> None:
+        self._container = av.open(str(clip))
+        self._address = address
+        self._packets = packets
+        self.streams = self._container.streams
+
+    def demux(self, stream: Any) -> Iterator[Any]:
+        yield from islice(self._container.demux(stream), self._packets)
+        raise av.error.ConnectionResetError(104, f"reset {self._address.url}", self._address.url)
+
+    def close(self) -> None:
+        self._container.close()
+
+
+def test_a_camera_that_breaks_off_is_told_and_the_others_still_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=20, width=320, height=240)
+    cameras = "".join(
+        f'[[cameras]]\nid = "{name}"\nurl = "rtsp://10.0.0.1/{packets}"\nuser = "u"\npassword = "${{SECRET}}"\n'
+        for name, packets in (("mute", 0), ("brief", 10), ("last", 10))
+    )
+    site = tmp_path / "site.toml"
+    site.write_text(
+        '[box]\nid = "b"\n[site]\nid = "s"\n[store]\npath = "d"\n[bus]\nendpoint = "tcp://127.0.0.1:7781"\n' + cameras
+    )
+    monkeypatch.setenv("SECRET", CANARY)
+    monkeypatch.setattr(
+        probe,
+        "connect",
+        lambda address, **_: Breaking(clip, address, packets=int(address.url.rpartition("/")[2])),
+    )
+    told = CliRunner().invoke(application(), ["cameras", "probe", "--site", str(site), "--json"])
+    assert told.exit_code == 1
+    assert isinstance(told.exception, SystemExit)
+    mute, brief, last = map(json.loads, told.stdout.splitlines())
+    assert "size" not in mute
+    assert "reset" in mute["problems"][0]
+    assert mute["problems"][0].startswith("mute rtsp://")
+    for facts in (brief, last):
+        assert facts["size"] == "320x240"
+        assert facts["problems"][0].startswith("broke off after 0.")
+    assert CANARY not in told.output
+
+    with pytest.raises(probe.StreamError) as caught:
+        probe.examine(
+            f"rtsp://u:{CANARY}@10.0.0.1/0",
+            camera_id="mute",
+            clock=ManualClock(),
+            seconds=1.0,
+            options=probe.DecodeOptions(),
+        )
+    assert caught.value.__context__ is None
 
 
 def test_a_camera_tells_what_it_sends(tmp_path: Path) -> None:

@@ -181,6 +181,15 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
             load_site(path)
 
 
+@pytest.mark.parametrize(
+    "track", ["max_gap_seconds = 0.8", "jump_seconds = 0.8", "max_gap_seconds = 5.0\njump_seconds = 0.5"]
+)
+def test_a_gate_must_look_before_a_passage_ends(tmp_path: Path, track: str) -> None:
+    path = write(tmp_path, f"[gate]\nrelook_seconds = 0.8\n[track]\n{track}\n", "p.toml")
+    with pytest.raises(ConfigError, match=r"is gone \(look more often, or raise max_gap_seconds and jump_seconds"):
+        load_pipeline(path)
+
+
 def test_a_pipeline_is_known_by_its_settings_not_its_comments(tmp_path: Path) -> None:
     bare = load_pipeline(write(tmp_path, "threads = 1\n", "p.toml"))
     same = load_pipeline(write(tmp_path, "# words\n[decode]\nthread_count = 1\n", "p.toml"))

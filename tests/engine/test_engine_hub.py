@@ -17,8 +17,8 @@ from anpr.engine.hub import Hub
 from anpr.engine.messages import Passage
 from anpr.engine.worker import Worker
 from anpr.errors import StoreError, WatchListError
-from anpr.records import Event, Hit, Sighting
-from anpr.store import Store
+from anpr.records import CoverageGap, Event, Hit, Sighting
+from anpr.store import GroupCommit, Store
 from anpr.tracking.sighting import Origin
 from anpr.watch.lists import WatchList, read_csv
 from anpr.watch.matcher import Matcher
@@ -30,6 +30,20 @@ def passages(count: int = 40) -> list[Passage]:
     origin = Origin(site_id="site", camera_id="cam", run_seconds=0.0)
     Worker(fake_stages(), origin, emit=found.append).run(frames(count))
     return found
+
+
+def gap(number: int) -> CoverageGap:
+    return CoverageGap(
+        id=f"{number:032}",
+        revision=0,
+        state="preview",
+        site_id="site",
+        camera_id="cam",
+        reason="offline",
+        detail="",
+        from_seconds=float(number),
+        until_seconds=float(number),
+    )
 
 
 def matcher(*plates: str) -> Matcher:
@@ -232,3 +246,48 @@ def test_what_an_earlier_run_left_open_is_settled_at_the_next_start(tmp_path: Pa
         hub.recover()
         hub.finish()
         assert hub.counters.total("passages_settled_after_a_death") == 1
+
+
+def test_a_group_that_is_full_is_committed_before_more_is_added(store: Store) -> None:
+    clock = ManualClock()
+    hub = Hub(store, matcher(), None, clock=clock)
+    hub._group = GroupCommit(store, clock=clock, max_records=100, max_wait_seconds=1.0, max_pending=4)
+    for number in range(4):
+        hub.take_gap(gap(number))
+    hub.tick()
+    assert (hub.backlog, store.last_seq) == (4, 0)
+    clock.advance(2.0)
+    hub.take_gap(gap(4))
+    hub.tick()
+    clock.advance(2.0)
+    hub.tick()
+    assert (hub.backlog, store.last_seq) == (0, 5)
+
+
+def test_many_gaps_do_not_overfill_the_group(store: Store) -> None:
+    hub = Hub(store, matcher(), None, clock=ManualClock())
+    for number in range(4200):
+        hub.take_gap(gap(number))
+    hub.finish()
+    assert (hub.backlog, store.last_seq) == (0, 4200)
+    assert hub.counters.total("store_failures") == 0
+
+
+def test_one_tick_does_not_work_for_longer_than_its_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock()
+    hub = Hub(store, matcher(), None, clock=clock)
+    put = store.evidence.put
+
+    def slow_put(_self: object, *arguments: Any) -> Any:
+        clock.advance(0.2)
+        return put(*arguments)
+
+    monkeypatch.setattr(type(store.evidence), "put", slow_put)
+    _, final = passages()
+    for number in range(10):  # of two pictures each
+        hub.take(msgspec.structs.replace(final, sighting=msgspec.structs.replace(final.sighting, id=f"{number:032}")))
+    assert hub.tick() == 0.0
+    assert clock.monotonic_seconds() < 2 * hub_module.TICK_SECONDS
+    assert 0 < store.last_seq < 10
+    hub.finish()
+    assert store.last_seq == 10

@@ -1,4 +1,4 @@
-"""The newest picture wins; every other one is counted."""
+"""A few pictures wait, the oldest makes room; every one that is not taken is counted."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ import pytest
 from engine_fakes import frames
 
 from anpr.clock import ManualClock
-from anpr.engine.mailbox import newest
+from anpr.engine.mailbox import ROOM, Mailbox, pictures_of_camera
 from anpr.engine.playback import paced
 from anpr.records import Frame
 
@@ -30,7 +30,7 @@ def source(count: int, *, pause_seconds: float, error: Exception | None = None) 
 def test_a_slow_loop_gets_new_pictures_and_counts_the_others() -> None:
     drops: Counter[str] = Counter()
     seen = []
-    for frame in newest(
+    for frame in pictures_of_camera(
         source(60, pause_seconds=0.004), stop=threading.Event(), on_drop=lambda why: drops.update([why])
     ):
         time.sleep(0.012)
@@ -45,10 +45,32 @@ def test_a_slow_loop_gets_new_pictures_and_counts_the_others() -> None:
     )  # spread evenly, not in one piece; generous for a busy machine
 
 
+def test_a_hiccup_of_the_loop_costs_no_picture() -> None:
+    drops: Counter[str] = Counter()
+    seen = []
+    for frame in pictures_of_camera(
+        source(40, pause_seconds=0.02), stop=threading.Event(), on_drop=lambda why: drops.update([why])
+    ):
+        assert frame is not None
+        if frame.index == 10:
+            time.sleep(0.05)
+        seen.append(frame.index)
+    assert seen == list(range(40))
+    assert not drops
+
+
+def test_a_full_mailbox_gives_up_its_oldest() -> None:
+    mailbox, pictures = Mailbox(), list(frames(ROOM + 2))
+    unfetched = [mailbox.put(frame) for frame in pictures]
+    assert unfetched == [*[None] * ROOM, *pictures[:2]]
+    assert mailbox.take(threading.Event()) is pictures[2]
+    assert mailbox.close() == ROOM - 1
+
+
 def test_the_sources_error_arrives_in_the_loop() -> None:
     with pytest.raises(OSError, match="camera"):
         list(
-            newest(
+            pictures_of_camera(
                 source(3, pause_seconds=0, error=OSError("camera")), stop=threading.Event(), on_drop=lambda why: None
             )
         )
@@ -58,7 +80,7 @@ def test_stop_ends_a_loop_that_waits_for_a_picture() -> None:
     stop = threading.Event()
     threading.Timer(0.05, stop.set).start()
     started = time.monotonic()
-    assert list(newest(source(2, pause_seconds=1.0), stop=stop, on_drop=lambda why: None)) == []
+    assert list(pictures_of_camera(source(2, pause_seconds=1.0), stop=stop, on_drop=lambda why: None)) == []
     assert time.monotonic() - started < 0.9
 
 
@@ -70,7 +92,7 @@ def test_a_silence_is_told_once_and_the_next_picture_still_comes() -> None:
         yield second
         raise OSError("camera")
 
-    pictures = newest(hesitant(), stop=threading.Event(), on_drop=lambda why: None, silence_seconds=0.1)
+    pictures = pictures_of_camera(hesitant(), stop=threading.Event(), on_drop=lambda why: None, silence_seconds=0.1)
     seen = [next(pictures) for _ in range(3)]
     assert [None if frame is None else frame.index for frame in seen] == [0, None, 1]
     with pytest.raises(OSError, match="camera"):
@@ -79,7 +101,9 @@ def test_a_silence_is_told_once_and_the_next_picture_still_comes() -> None:
 
 def test_a_loop_that_raises_leaves_no_thread_and_loses_no_count() -> None:
     drops: Counter[str] = Counter()
-    pictures = newest(source(50, pause_seconds=0.002), stop=threading.Event(), on_drop=lambda why: drops.update([why]))
+    pictures = pictures_of_camera(
+        source(50, pause_seconds=0.002), stop=threading.Event(), on_drop=lambda why: drops.update([why])
+    )
     next(iter(pictures))
     time.sleep(0.02)
     pictures.close()  # type: ignore[attr-defined]  # a generator

@@ -12,6 +12,7 @@ from anpr.engine.coverage import Ledger
 from anpr.engine.hub import Hub
 from anpr.engine.messages import CameraReport, WorkerReport
 from anpr.engine.monitor import Monitor
+from anpr.errors import StoreError
 from anpr.health.exposition import expose
 from anpr.health.report import decode, encode
 from anpr.records import CoverageGap
@@ -33,7 +34,7 @@ class Box:
         self.sums: dict[str, dict[str, float]] = {"a": {}, "b": {}}
         self.cpu_seconds = 3.0
 
-    def run(self, seconds: int, *, cpu: float = 0.5, **rates: float) -> None:
+    def run(self, seconds: int, *, cpu: float = 0.5, state: str = "streaming", **rates: float) -> None:
         """Reports once a second; `rates` are counts per second of each camera."""
         for _ in range(seconds):
             self.clock.advance(1.0)
@@ -43,7 +44,7 @@ class Box:
                     sums[count] = sums.get(count, 0.0) + rate
                 counts = tuple((*count.partition("__")[::2], int(total)) for count, total in sums.items())
                 facts = {"picture_wall_seconds": self.clock.wall, "width": 1920, "height": 1080, "codec": "h264"}
-                report = CameraReport(name, "streaming", 0.0, counts, {}, **facts)
+                report = CameraReport(name, state, 0.0, counts, {}, **facts)
                 self.monitor.heard("worker-0", report)
                 self.ledger.hear(report)
             self.monitor.heard("worker-0", WorkerReport(self.cpu_seconds, 200 << 20))
@@ -89,6 +90,41 @@ def test_a_box_that_drops_most_pictures_does_not_watch(box: Box) -> None:
     assert "camera a is not watched: overload" in box.monitor.report().problems
     box.run(30, frames_decoded=25, frames_inferred=25)
     assert [gap.state for gap in box.gaps] == ["preview", "preview", "final", "final"]
+
+
+def test_a_camera_that_comes_back_and_still_drops_most_pictures_is_not_watched(box: Box) -> None:
+    box.run(15, frames_decoded=25, frames_inferred=5, frames_dropped__overload=20)
+    box.run(1, state="offline")
+    box.run(15, frames_decoded=25, frames_inferred=5, frames_dropped__overload=20)
+    assert [gap.reason for gap in box.gaps if gap.camera_id == "a" and gap.revision == 0] == [
+        "overload",
+        "offline",
+        "overload",
+    ]
+    assert "camera a is not watched: overload" in box.monitor.report().problems
+
+
+def test_what_was_dropped_before_a_camera_was_lost_is_not_held_against_it(box: Box) -> None:
+    box.run(15, frames_decoded=25, frames_inferred=5, frames_dropped__overload=20)
+    box.run(1, state="offline")
+    box.run(4, frames_decoded=25, frames_inferred=25)
+    assert [gap.reason for gap in box.gaps if gap.camera_id == "a" and gap.revision == 0] == ["overload", "offline"]
+    assert box.ledger.open_gap("a") is None
+
+
+def test_a_store_that_cannot_be_asked_is_told_with_what_was_known(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.run(3, frames_decoded=25)
+    known = box.monitor.report().store
+    assert not known.failing
+
+    def refuse(_: object) -> int:
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(type(box.hub.store), "last_seq", property(refuse))
+    health = box.monitor.report()
+    assert health.verdict == "failing"
+    assert "the store refuses" in health.problems[0]
+    assert (health.store.failing, health.store.map_used_share) == (True, known.map_used_share)
 
 
 def test_damaged_pictures_are_not_watched_either(box: Box) -> None:

@@ -1,36 +1,44 @@
 """Worker processes: they end, die, hang and are told to stop; sightings arrive all the same."""
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Self
 
 import pytest
 from engine_fakes import (
+    HEIGHT,
     PIPELINE,
     TEXTS,
+    WIDTH,
     CollectingHub,
     FakeDetector,
     FakeReader,
     assert_balanced,
     fake_stages,
+    frames,
     write_clip,
 )
 
-from anpr.clock import SystemClock
+from anpr.clock import ManualClock, SystemClock
 from anpr.config.pipeline import Pipeline, Preset
 from anpr.config.site import Camera
+from anpr.engine import process as process_module
 from anpr.engine import supervisor as supervisor_module
 from anpr.engine.messages import CameraReport, encode
 from anpr.engine.pipeline import Stages
-from anpr.engine.process import Assignment
+from anpr.engine.process import Assignment, CameraLoop, Line
 from anpr.engine.supervisor import Supervisor
 from anpr.records import Frame, Plate, Read
+from anpr.video.facts import SourceFacts
+from anpr.video.rtsp import StreamState, Transition
 
 
 class StuckDetector(FakeDetector):
@@ -40,6 +48,20 @@ class StuckDetector(FakeDetector):
         if frame.index >= 5:
             time.sleep(600)
         return super().detect(frame)
+
+
+class BreakingDetector(FakeDetector):
+    """Breaks at the second frame."""
+
+    def detect(self, frame: Frame) -> list[Plate]:
+        if frame.index == 1:
+            raise RuntimeError("broken")
+        return super().detect(frame)
+
+
+def breaking_stages(pipeline: Pipeline) -> Stages:
+    """Nets that break while they are watching."""
+    return fake_stages(pipeline, detector=BreakingDetector())
 
 
 def stuck_stages(pipeline: Pipeline) -> Stages:
@@ -196,7 +218,79 @@ def test_a_loop_that_crashes_is_started_again_and_its_neighbour_does_not_notice(
         wait_until(lambda: supervisor.counters.total("camera_crashes") >= 2)
         wait_until(lambda: len(hub.finals("a")) >= 2)
         assert supervisor.restarts == 0
+        assert len(hub.settled) >= 2
+        assert set(hub.settled) == {"b"}
     assert_balanced(supervisor.counters)
+
+
+class LiveSource:
+    """A camera that never ends by itself and tells its states, as an RtspSource does."""
+
+    def __init__(self, *, stop: threading.Event, on_state: Callable[[Transition], None]) -> None:
+        self.facts = SourceFacts(width=WIDTH, height=HEIGHT)
+        self.closed = threading.Event()
+        self._stop = stop
+        self._on_state = on_state
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._on_state(Transition(StreamState.CLOSED, "", 0.0))
+        self.closed.set()
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._on_state(Transition(StreamState.STREAMING, "", 0.0))
+        yield from frames(3)
+        self._stop.wait(30.0)
+
+
+def test_a_live_cameras_crash_stays_told_when_its_source_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources: list[LiveSource] = []
+
+    def open_fake(
+        *_: object, stop: threading.Event, on_state: Callable[[Transition], None], **__: object
+    ) -> LiveSource:
+        sources.append(LiveSource(stop=stop, on_state=on_state))
+        return sources[-1]
+
+    monkeypatch.setattr(process_module, "open_source", open_fake)
+    live = Camera.model_validate({"id": "live", "url": "rtsp://127.0.0.1:9/none"})
+    ours, theirs = multiprocessing.Pipe()
+    with ours, theirs:
+        loop = CameraLoop(live, PIPELINE, assignment=assignment(build=breaking_stages), line=Line(theirs))
+        loop.start()
+        wait_until(lambda: loop.crashed and not loop.alive)
+        assert sources[0].closed.wait(5.0)
+        assert (loop.report().state, loop.report().reason) == ("crashed", "RuntimeError")
+        assert not loop.successor(1.0).stop.is_set()
+
+
+@dataclass
+class DeadProcess:
+    """What is left of a worker."""
+
+    exitcode: int
+
+    def join(self, _seconds: float) -> None:
+        pass
+
+    def kill(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("exit_code", "by_us", "divided"), [(-9, False, False), (-9, True, True), (-11, False, True)])
+def test_only_a_worker_that_died_of_itself_or_hung_is_divided(
+    short_clip: Path, exit_code: int, by_us: bool, divided: bool
+) -> None:
+    both = assignment(camera("c", short_clip), camera("d", short_clip))
+    supervisor = Supervisor([both], CollectingHub(), clock=ManualClock(), start_seconds=0.0 if by_us else 60.0)
+    (slot,) = supervisor._slots
+    for _ in range(3):
+        slot.process, slot.killed, slot.heard_seconds = DeadProcess(exit_code), False, -1.0  # type: ignore[assignment]
+        supervisor._care(slot, 0.0)
+        supervisor._bury(slot, EOFError())
+    assert (len(supervisor._slots) > 1) is divided
 
 
 def die(connection: Connection, assignment: Assignment) -> None:

@@ -13,10 +13,19 @@ from multiprocessing import connection as pipes
 import pytest
 
 from anpr.clock import ManualClock, SystemClock
-from anpr.errors import BusError
+from anpr.errors import BusError, StoreError
 from anpr.health.server import CONNECTION_SECONDS, MOST_CONNECTIONS, Answer, HealthServer
 
-PAGES = {"/livez": lambda: Answer(200, b"ok\n", "text/plain"), "/big": lambda: Answer(200, b"x" * 20_000_000)}
+
+def refuse() -> Answer:
+    raise StoreError("the disk is gone", place="store")
+
+
+PAGES = {
+    "/livez": lambda: Answer(200, b"ok\n", "text/plain"),
+    "/big": lambda: Answer(200, b"x" * 20_000_000),
+    "/refused": refuse,
+}
 
 
 @pytest.fixture
@@ -53,6 +62,7 @@ def test_pages_are_answered_and_others_are_not(port: int) -> None:
     assert ask(port, "GET", "/nothing")[0] == 404
     assert ask(port, "POST", "/livez")[0] == 405
     assert len(ask(port, "GET", "/big")[1]) == 20_000_000
+    assert ask(port, "GET", "/refused") == (500, b"store: the disk is gone\n", "text/plain")
 
 
 @pytest.mark.parametrize("words", [b"\x00\xff\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 5000, b"GET\r\n\r\n"])

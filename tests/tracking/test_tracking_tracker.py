@@ -409,3 +409,17 @@ def test_what_the_detector_was_never_sure_of_is_a_sighting_only_with_a_plausible
     assert badge.counters.counts["tracks_dropped", "never surely a plate"] == 1
     assert [sighting.text for sighting in passage("!blurred", 0.9).end()] == [""]
     assert [sighting.text for sighting in passage("30A12345", 0.5).end()] == ["30A12345"]
+
+
+def test_where_the_reader_mostly_sees_no_plate_the_detector_must_be_surer():
+    def passage(*texts: str) -> Road:
+        road = Road()
+        road.score = 0.75
+        for index, text in enumerate(texts):
+            road.frame((400 + 30 * index, 300 + 60 * index, text))
+        return road
+
+    grille = passage(*["!no plate"] * 6, "!too blurred")
+    assert not grille.end()
+    assert grille.counters.counts["tracks_dropped", "never surely a plate"] == 1
+    assert len(passage("!no plate", *["!too blurred"] * 6).end()) == 1
