@@ -382,7 +382,7 @@ class Stage:
             self.outcome.notes["unheard"] = len(unheard)
             lost = sorted(set(unheard) - set(stored))
             self.require(not lost, "all numbers that are missing on the bus to be in the store", lost[:5])
-            shown = max(int(beat["data"]["last_seq"]) for _, beat in self.listener.messages("heartbeat"))
+            shown = max(int(beat["data"]["last_seq"]) for _, beat in self.listener.messages("health."))
             self.require(shown >= max(numbers), "a heartbeat to show the newest number", f"{shown} < {max(numbers)}")
         else:
             self.require(not unheard, "no hole in the numbers on the bus", unheard[:5])
