@@ -16,7 +16,7 @@ from anpr.metrics import Counters
 from anpr.video.address import Address
 from anpr.video.decode import DecodeOptions, Decoder
 from anpr.video.facts import SourceFacts
-from anpr.video.rtsp import _translated, connect, facts_of
+from anpr.video.rtsp import connect, facts_of, translated
 from anpr.video.timeline import Timeline
 
 LONG_GROUP_SECONDS = 4.0
@@ -76,7 +76,7 @@ def examine(location: str, *, camera_id: str, clock: Clock, seconds: float, opti
                     places.append(frame.pts_seconds)
                     first = clock.monotonic_seconds() - began if first is None else first
         except av.error.FFmpegError as error:
-            failure = _translated(error, address, camera_id, connected=True)
+            failure = translated(error, address, camera_id, connected=True)
         if failure is not None and not size_bytes:
             raise failure  # here, so that libav's error with the whole address is not its context
         lasted = clock.monotonic_seconds() - started

@@ -243,7 +243,7 @@ class RtspSource:
                 return
             failure: StreamError = StalledError(SILENT)
         except av.error.FFmpegError as error:
-            failure = _translated(error, self.address, self._camera_id, connected=True)
+            failure = translated(error, self.address, self._camera_id, connected=True)
         raise failure
 
     def _note_change(self, facts: SourceFacts) -> None:
@@ -296,7 +296,7 @@ def connect(address: Address, *, camera_id: str, options: DecodeOptions) -> Inpu
             metadata_errors="replace",
         )
     except av.error.FFmpegError as error:
-        failure = _translated(error, address, camera_id, connected=False)
+        failure = translated(error, address, camera_id, connected=False)
         if time.monotonic() - began >= options.open_timeout_seconds:  # libav calls its own time-out "invalid data"
             failure = _no_answer(f"{camera_id} {address}")
     else:
@@ -333,7 +333,7 @@ def _no_answer(place: str) -> StreamError:
     return StreamError("no answer in time", place=place, cure="check power, network, address and port")
 
 
-def _translated(error: av.error.FFmpegError, address: Address, camera_id: str, *, connected: bool) -> StreamError:
+def translated(error: av.error.FFmpegError, address: Address, camera_id: str, *, connected: bool) -> StreamError:
     """Our error for libav's, whose own text holds the whole address."""
     place = f"{camera_id} {address}"
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):

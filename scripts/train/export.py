@@ -40,8 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, help="the model's name; the folder is models/NAME")
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--data", type=Path, required=True, help="for the sources' licences and the temperature")
-    parser.add_argument("--height", type=int, default=detector_net.HEIGHT, help="of the detector's canvas, x 32")
-    parser.add_argument("--width", type=int, default=detector_net.WIDTH, help="of the detector's canvas, x 32")
     add_open_only(parser)
     parser.add_argument("--source", action="append", default=[], help="further source with its licence, for model.toml")
     parser.add_argument("--made-by", required=True, help="the command that trained it, for model.toml")
@@ -143,7 +141,7 @@ def main(arguments: argparse.Namespace) -> int:
         inner = detector_net.DetectorNet()
         state = load_net(inner, arguments.run)
         net = detector_net.DetectorForExport(inner).eval()
-        height, width = arguments.height, arguments.width
+        height, width = detector_net.HEIGHT, detector_net.WIDTH
         write_onnx(
             net, torch.randn(2, 1, height, width), path, outputs=("maps",), free={0: "batch", 2: "rows", 3: "columns"}
         )

@@ -20,8 +20,6 @@ READER_STEPS = (1600, 2400, 4500)
 DETECTOR_STEPS = (1750, 3900, 6500)
 RATES = ("2e-3", "1.5e-3", "1.2e-3")
 PLATES, FRAMES = 30000, 400
-FAR, FAR_CANVAS = "detector-far", (768, 1280)
-"""The same net on a canvas (height, width) twice as fine, for far plates and still pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +83,10 @@ def stages(arguments: argparse.Namespace) -> Iterator[Stage]:
         models = [f"--{verb}={work / 'models' / verb}" for verb in ("detector", "reader")]
         yield stage("quads", f"quads-{number}", str(work / f"quads-{number}.json"), *data, *models)
         yield stage("finds", f"finds-{number}", str(work / f"finds-{number}.npz"), *data, models[0], *films)
-    far = ("--run", str(work / "detector-3"), "--made-by", made_by, "--name", FAR, "--models", str(work / "models"))
-    canvas = ("--height", str(FAR_CANVAS[0]), "--width", str(FAR_CANVAS[1]))
-    yield stage("export", f"{FAR}-export", "detector", *far, *canvas, *data)
-    for name in ("detector", FAR, "reader"):
-        task = "reader" if name == "reader" else "detector"
-        source = str(work / "models" / name)
-        options = (task, source, "--name", name, "--models", str(arguments.models), "--method", "minmax", *data)
-        yield stage("quantise", f"{name}-quantise", *options)
+    for verb in ("detector", "reader"):
+        source = str(work / "models" / verb)
+        options = (verb, source, "--name", verb, "--models", str(arguments.models), "--method", "minmax", *data)
+        yield stage("quantise", f"{verb}-quantise", *options)
 
 
 def main(arguments: argparse.Namespace) -> int:

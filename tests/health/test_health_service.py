@@ -40,8 +40,22 @@ def test_abstract_addresses_are_reached_and_a_watchdog_of_another_process_is_not
         assert manager.recv(1000) == b"READY=1"
 
 
-def test_without_a_manager_nothing_happens(tmp_path: Path) -> None:
-    ServiceManager(clock=ManualClock(), environment={}).ready()
-    gone = ServiceManager(clock=ManualClock(), environment={"NOTIFY_SOCKET": str(tmp_path / "nobody")})
-    gone.ready()
-    gone.stopping()
+def test_without_a_manager_nobody_is_told_and_no_status_is_made() -> None:
+    asked: list[str] = []
+    service = ServiceManager(clock=ManualClock(), environment={})
+    service.ready()
+    service.beat(lambda: asked.append("status") or "")
+    service.stopping()
+    assert not asked
+
+
+def test_a_manager_that_has_gone_is_tried_again_and_harms_nobody(tmp_path: Path) -> None:
+    address, environment = tmp_path / "manager", {"WATCHDOG_USEC": "3000000"}
+    service = ServiceManager(clock=ManualClock(), environment={"NOTIFY_SOCKET": str(address), **environment})
+    service.ready()
+    assert not address.exists()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.setblocking(False)
+        service.beat(lambda: "fine")
+        assert manager.recv(1000) == b"WATCHDOG=1\nSTATUS=fine"
