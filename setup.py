@@ -13,20 +13,25 @@ VERSION = next(
 )
 
 CPU = ["onnxruntime>=1.26"]
+XLSX = ["openpyxl>=3.1"]
 EXTRAS = {
     "cpu": CPU,
     "openvino": ["onnxruntime-openvino>=1.24"],
-    "gpu": ["onnxruntime-gpu>=1.26", "pycuda>=2025.1"],
+    "gpu": ["onnxruntime-gpu[cuda,cudnn]>=1.31,<1.32", "pycuda>=2025.1", "nvidia-ml-py>=12.560"],
+    "kernels": ["nvidia-cuda-nvcc>=13.0", "nvidia-cuda-cccl>=13.0"],
+    "xlsx": XLSX,
     "paddle": ["rapidocr>=3.10", "tomli-w>=1.1"],
     "bridges": ["aiomqtt>=2.3", "nats-py>=2.9", "aiokafka>=0.12", "httpx>=0.28"],
     "train": ["torch==2.13.0", "onnx>=1.21", "matplotlib>=3.9", "tomli-w>=1.1"],
     "dev": [
         *CPU,
+        *XLSX,
         "onnx>=1.21",
         "pytest>=8.3",
         "pytest-benchmark>=5.0",
         "pytest-timeout>=2.3",
         "hypothesis>=6.112",
+        "rapidfuzz>=3.10",
         "setuptools>=77",
         "tomli-w>=1.1",
         "ruff>=0.8",

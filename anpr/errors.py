@@ -1,9 +1,10 @@
 """Every error that anpr raises on purpose.
 
     AnprError
-    ├── ConfigError        a site or pipeline file                (also ValueError)
+    ├── ConfigError        a site, pipeline or rule file          (also ValueError)
     ├── PlateError         a text that is no Vietnamese plate     (also ValueError)
     ├── WatchListError     a watch-list file                      (also ValueError)
+    ├── DeclarationError   a declaration, or a file of them       (also ValueError)
     ├── MediaError         a clip, an image or a camera           (also OSError)
     │   ├── ImageError     an image file
     │   ├── VideoError     a video file
@@ -11,6 +12,7 @@
     │       └── StreamAuthError   the camera refused the password
     ├── ModelError         a model folder                         (also ValueError)
     ├── DeviceError        a processor that was asked for and is missing (also RuntimeError)
+    │   └── DeviceMemoryError   its memory is full
     ├── StoreError         the store or its evidence files        (also OSError)
     └── BusError           an endpoint or a message               (also OSError)
 
@@ -35,7 +37,7 @@ class AnprError(Exception):
 
 
 class ConfigError(AnprError, ValueError):
-    """A site or pipeline file is wrong. `problems` holds one line per mistake, each `file:line:column: what (cure)`."""
+    """A site, pipeline or rule file is wrong. `problems` holds a line per mistake, `file:line:column: what (cure)`."""
 
     def __init__(self, problem: str, *, place: str = "", cure: str = "", problems: tuple[str, ...] = ()) -> None:
         super().__init__(problem, place=place, cure=cure)
@@ -48,6 +50,14 @@ class PlateError(AnprError, ValueError):
 
 class WatchListError(AnprError, ValueError):
     """A watch-list file cannot be taken. `problems` holds one line per bad row."""
+
+    def __init__(self, problem: str, *, place: str = "", cure: str = "", problems: tuple[str, ...] = ()) -> None:
+        super().__init__(problem, place=place, cure=cure)
+        self.problems = problems or (str(self),)
+
+
+class DeclarationError(AnprError, ValueError):
+    """A declaration cannot be taken. `problems` holds one line per mistake."""
 
     def __init__(self, problem: str, *, place: str = "", cure: str = "", problems: tuple[str, ...] = ()) -> None:
         super().__init__(problem, place=place, cure=cure)
@@ -79,7 +89,11 @@ class ModelError(AnprError, ValueError):
 
 
 class DeviceError(AnprError, RuntimeError):
-    """A processor or execution provider was asked for and is not there."""
+    """A processor or execution provider was asked for and is not there, or does not answer."""
+
+
+class DeviceMemoryError(DeviceError):
+    """A GPU's memory is full: smaller batches may still fit."""
 
 
 class StoreError(AnprError, OSError):

@@ -182,10 +182,16 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     """Name and hash of the pipeline file."""
     models: tuple[str, ...] = ()
     """Names and hashes of the models."""
+    lane: str = ""
+    """Empty: not told."""
+    vehicle_class: str = ""
+    """`car`, `van`, `bus`, `truck`, `trailer`, `motorbike` or `other`; empty: not told."""
+    speed_kmh: float | None = None
+    """Of the vehicle; None: not measured."""
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
-    """What a watch-list raised about a sighting."""
+    """What a watch-list or a rule raised about a sighting."""
 
     id: str
     revision: int
@@ -199,19 +205,32 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     """The settled read."""
     raw: str
     listed: str
-    """The text on the list."""
+    """The text on the list; empty for a rule that asked no list."""
     display: str
     probability: float
-    """That the vehicle carries the listed plate."""
+    """That the vehicle carries the listed plate; for a rule that asked no list, that it carries `text`."""
     reason: str
-    """`exact`, or `8 read as B at position 3`."""
+    """`exact`, or `8 read as B at position 3`; for a rule its title in English."""
     list_name: str
+    """Empty for a rule that asked no list."""
     list_version: str
     list_age_seconds: float
     entry_reason: str
     authority: str = ""
     reference: str = ""
     evidence: tuple[Evidence, ...] = ()
+    list_purpose: str = ""
+    """What the list is for."""
+    entry_until_seconds: float | None = None
+    """When the list's entry expires; None: never, or no list was asked."""
+    rule: str = ""
+    """The rule that raised it; empty: a watch-list did."""
+    rule_version: str = ""
+    message_vi: str = ""
+    """What an officer should know, in Vietnamese."""
+    message_en: str = ""
+    sighting_ids: tuple[str, ...] = ()
+    """Other passages that a rule found evidence in, in order of time."""
 
 
 class CoverageGap(msgspec.Struct, frozen=True, kw_only=True):

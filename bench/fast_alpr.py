@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from anpr.config import Pipeline
 from anpr.nets.model import ModelFolder
+from anpr.ops.contract import BLOCK_PX
 from anpr.plates.normalise import normalise
 from anpr.records import ALPHABET
 from bench.clips import Footage
@@ -128,9 +129,15 @@ class PlateFinder:
         grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
         scale = min(facts.width / grey.shape[1], facts.height / grey.shape[0])
         small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        canvas = np.zeros((1, 1, facts.height, facts.width), np.float32)
-        canvas[0, 0, : small.shape[0], : small.shape[1]] = (small.astype(np.float32) - facts.mean) * facts.scale
-        maps = self.session.run([output.name], {facts.name: canvas})[0][0]
+        canvas = np.full((facts.height, facts.width), round(facts.mean), np.uint8)
+        canvas[: small.shape[0], : small.shape[1]] = small
+        if facts.layout == "blocks":
+            rows, columns = facts.height // BLOCK_PX, facts.width // BLOCK_PX
+            blocks = canvas.reshape(rows, BLOCK_PX, columns, BLOCK_PX).swapaxes(1, 2)
+            luma = np.ascontiguousarray(blocks).reshape(1, rows, columns, BLOCK_PX**2)
+        else:
+            luma = ((canvas.astype(np.float32) - facts.mean) * facts.scale)[None, None]
+        maps = self.session.run([output.name], {facts.name: luma})[0][0]
         heat = maps[0]
         rows, columns = np.nonzero((heat >= self.threshold) & (heat == cv2.dilate(heat, NEIGHBOUR)))
         boxes, scores = [], []

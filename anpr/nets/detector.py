@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 
 from anpr.errors import ModelError
 from anpr.nets.colour import plate_colours
-from anpr.nets.model import ModelFolder
-from anpr.nets.session import Device, Session
+from anpr.nets.model import Input, ModelFolder
+from anpr.nets.providers import Device
+from anpr.nets.session import Session
 from anpr.ops import contract
 from anpr.ops.quads import box_iou, is_convex, quad_area, quad_size
 from anpr.records import Frame, Plate
@@ -43,8 +45,8 @@ class Detector:
     session: Session
     options: DetectorOptions
     operations: contract.Operations
-    canvases: tuple[NDArray[np.float32], ...]
-    """One (1, 1, height, width) for each zoom."""
+    canvases: tuple[Canvas, ...]
+    """One for each zoom."""
 
     @staticmethod
     def open(
@@ -60,39 +62,77 @@ class Detector:
                 place=str(model.path),
                 cure="set zooms = [1.0], or export the model again",
             )
-        canvases = tuple(np.zeros((1, 1, *size), dtype=np.float32) for size in sizes)
-        return Detector(session, options, contract.load("cpu"), canvases)
+        operations = contract.load("cpu")
+        return Detector(session, options, operations, tuple(Canvas.new(facts, size, operations) for size in sizes))
 
     def detect(self, frame: Frame) -> list[Plate]:
         """The plates of a frame, best first."""
         found: list[Plate] = []
         for canvas in self.canvases:
             found += self._look(frame, canvas)
-        kept: list[Plate] = []
-        for plate in sorted(found, key=lambda plate: -plate.score):
-            box = plate.to_xyxy()
-            if all(box_iou(box, other.to_xyxy()) <= self.options.overlap_most for other in kept):
-                kept.append(plate)
-        del kept[self.options.most :]
+        kept = best_plates(found, self.options)
         colours = plate_colours(frame, [plate.quad for plate in kept])
         return [replace(plate, colour=colour) for plate, colour in zip(kept, colours, strict=True)]
 
-    def _look(self, frame: Frame, canvas: NDArray[np.float32]) -> list[Plate]:
+    def _look(self, frame: Frame, canvas: Canvas) -> list[Plate]:
         """The plates on one canvas, unfiltered for overlap."""
-        facts = self.session.model.facts
-        mean, scale = facts.input.mean, facts.input.scale
-        box = self.operations.letterbox_luma(frame.luma, canvas[0, 0], mean=mean, scale=scale)
-        maps = self.session.run(canvas)[0]
+        box = canvas.draw(frame.luma)
         peaks = self.operations.find_peaks(
-            maps, threshold=self.options.threshold, stride=facts.output.stride, most=self.options.most
+            self.session.run(canvas.batch)[0],
+            threshold=self.options.threshold,
+            stride=self.session.model.facts.output.stride,
+            most=self.options.most,
         )
-        plates = []
-        for peak in peaks:
-            quad = box.to_source(peak[2:].reshape(4, 2))
-            if quad_area(quad) <= 0 or not is_convex(quad) or quad_size(quad)[1] < self.options.height_least_px:
-                continue
-            plates.append(Plate(quad=quad, score=float(peak[0]), lines=2 if peak[1] > 0.5 else 1))
-        return plates
+        return plates_of_peaks(peaks, box, self.options)
+
+
+def plates_of_peaks(peaks: NDArray[np.float32], box: contract.Letterbox, options: DetectorOptions) -> list[Plate]:
+    """The plates that a canvas's peaks (n, 10) stand for, `box` telling how the picture lies on it."""
+    plates = []
+    for peak in peaks:
+        quad = box.to_source(peak[2:].reshape(4, 2))
+        if quad_area(quad) <= 0 or not is_convex(quad) or quad_size(quad)[1] < options.height_least_px:
+            continue
+        plates.append(Plate(quad=quad, score=float(peak[0]), lines=2 if peak[1] > 0.5 else 1))
+    return plates
+
+
+def best_plates(found: Sequence[Plate], options: DetectorOptions) -> list[Plate]:
+    """Those of all canvases that are not better seen by another, best first."""
+    kept: list[Plate] = []
+    for plate in sorted(found, key=lambda plate: -plate.score):
+        box = plate.to_xyxy()
+        if all(box_iou(box, other.to_xyxy()) <= options.overlap_most for other in kept):
+            kept.append(plate)
+    return kept[: options.most]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Canvas:
+    """The input of a detector, drawn anew for each picture."""
+
+    facts: Input
+    batch: NDArray[np.float32] | NDArray[np.uint8]
+    """Of one picture, laid out as the facts say."""
+    operations: contract.Operations
+
+    @staticmethod
+    def new(facts: Input, size: tuple[int, int], operations: contract.Operations) -> Canvas:
+        """A blank one of (height, width) pixels, multiples of `CANVAS_MULTIPLE`."""
+        height, width = size
+        if facts.layout == "plane":
+            return Canvas(facts, np.zeros((1, 1, height, width), np.float32), operations)
+        px = contract.BLOCK_PX
+        return Canvas(facts, np.zeros((1, height // px, width // px, px * px), np.uint8), operations)
+
+    def draw(self, luma: NDArray[np.uint8]) -> contract.Letterbox:
+        """Put a picture on it, as large as it fits; tells where it lies."""
+        facts = self.facts
+        if facts.layout == "plane":
+            plane: NDArray[np.float32] = self.batch[0, 0]
+            return self.operations.letterbox_luma(luma, plane, mean=facts.mean, scale=facts.scale)
+        blocks: NDArray[np.uint8] = self.batch[0]
+        return self.operations.letterbox_blocks(luma, blocks, fill=round(facts.mean))
 
 
 def canvas_size(height: int, width: int, zoom: float) -> tuple[int, int]:

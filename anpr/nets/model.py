@@ -17,20 +17,28 @@ Task = Literal["detector", "reader"]
 
 
 class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The picture a model takes: grey levels, float32 (batch, channels, height, width)."""
+    """The picture a model takes: grey levels."""
 
     name: str
     height: int
     width: int
     """With `ctc` decoding the widest: a strip is only as wide as its shape asks."""
+    layout: Literal["plane", "blocks"] = "plane"
+    """`plane`: float32 (batch, channels, height, width). `blocks`, a detector's on the processor: bytes (batch,
+    height / BLOCK_PX, width / BLOCK_PX, BLOCK_PX ** 2), which the net normalises itself."""
     channels: Literal[1, 3] = 1
     """3: the same grey levels three times, for a net that was trained on colour."""
     mean: float = 0.0
-    """Detector: subtracted from the grey level. The reader's input is standardised per plate instead."""
+    """Detector: subtracted from the grey level; what fills a canvas of blocks beside the picture. The reader's input is
+    standardised per plate instead."""
     scale: float = 1.0
     """Detector: multiplies the grey level. With `ctc` decoding: multiplies the standardised level, then cut at ±1."""
     margin: float = 0.0
     """Reader: share of the plate's size added on every side."""
+
+    def __post_init__(self) -> None:
+        if self.layout == "blocks" and not 0 <= self.mean <= 255:
+            raise ValueError("the mean of an input of blocks is a grey level, 0 to 255")
 
 
 class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from anpr.errors import ModelError
 from anpr.nets import ctc
 from anpr.nets.model import ModelFolder
+from anpr.nets.providers import Device
 from anpr.nets.reader import ReaderOptions, judged
-from anpr.nets.session import Device, Session
+from anpr.nets.session import Session
 from anpr.ops import contract
 from anpr.ops.quads import quad_size
 from anpr.records import Frame, Plate, Read

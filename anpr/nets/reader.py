@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from anpr.errors import ModelError
 from anpr.nets.model import ModelFolder, Output
-from anpr.nets.session import Device, Session
+from anpr.nets.providers import Device
+from anpr.nets.session import Session
 from anpr.ops import contract
 from anpr.ops.quads import quad_size
 from anpr.plates.lattice import settle
@@ -94,10 +95,17 @@ class Reader:
         facts = self.session.model.facts
         contrast = self.operations.rectify(frame.luma, plate.quad, self.crop[0, 0], margin=facts.input.margin)
         outputs = [output[0] for output in self.session.run_all(self.crop)]
-        logits = outputs[0].astype(np.float64) / facts.output.temperature
-        log_probs = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float32)
-        judgement = Judgement.of(outputs[1], facts.output) if facts.output.judgement else SURE
-        return judged(log_probs, plate, contrast=contrast, options=self.options, judgement=judgement)
+        return read_of_outputs(outputs, plate, facts.output, contrast=contrast, options=self.options)
+
+
+def read_of_outputs(
+    outputs: Sequence[NDArray[np.floating]], plate: Plate, facts: Output, *, contrast: float, options: ReaderOptions
+) -> Read:
+    """The Read that the net's outputs for one plate stand for, in the order of `facts.names`."""
+    logits = outputs[0].astype(np.float64) / facts.temperature
+    log_probs = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float32)
+    judgement = Judgement.of(outputs[1], facts) if facts.judgement else SURE
+    return judged(log_probs, plate, contrast=contrast, options=options, judgement=judgement)
 
 
 def judged(

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from anpr.errors import DeviceError, ModelError
-from anpr.nets.model import ModelFolder
-
-Device = Literal["cpu", "openvino", "cuda"]
-"""What runs the nets: the processor by onnxruntime's own kernels, the same by Intel's OpenVINO, or an NVIDIA GPU."""
-
-PROVIDERS: dict[Device, str] = {
-    "cpu": "CPUExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-}
-CURES: dict[Device, str] = {
-    "cpu": "pip install 'anpr[cpu]'",
-    "openvino": "pip install 'anpr[openvino]' in place of 'anpr[cpu]', or set device = 'cpu'",
-    "cuda": "pip install 'anpr[gpu]' on a machine with an NVIDIA driver, or set device = 'cpu'",
-}
+from anpr.nets.model import Input, ModelFolder
+from anpr.nets.providers import CURES, Device, Provider, providers
+from anpr.ops.contract import BLOCK_PX
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +24,15 @@ class Session:
     runtime: Any
 
     @staticmethod
-    def open(model: ModelFolder, *, device: Device = "cpu", threads: int = 1) -> Session:
+    def open(
+        model: ModelFolder, *, device: Device = "cpu", threads: int = 1, chosen: Sequence[Provider] | None = None
+    ) -> Session:
         """Load `model` on `device`, and check that its input and output are what `model.toml` says.
 
-        Raises DeviceError if the provider is missing, ModelError if the file does not load or does not fit.
+        `chosen` are its providers where they need more than the defaults. Raises DeviceError if the provider is missing
+        or does not start, ModelError if the file does not load or does not fit.
         """
-        provider = PROVIDERS[device]
-        if provider not in onnxruntime.get_available_providers():
-            raise DeviceError(
-                f"onnxruntime has no {provider}",
-                place=model.label,
-                cure=CURES[device],
-            )
+        chosen = providers(device, model, threads=threads) if chosen is None else chosen
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -55,11 +41,13 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if device != "cpu":
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        settings = {"device_type": "CPU", "num_of_threads": str(threads)} if device == "openvino" else {}
+        path = str(model.onnx_path)
         try:
-            runtime = onnxruntime.InferenceSession(str(model.onnx_path), options, providers=[(provider, settings)])
+            runtime = onnxruntime.InferenceSession(path, options, providers=list(chosen), enable_fallback=0)
         except Exception as error:  # onnxruntime's exceptions share no root of their own
-            raise ModelError(f"does not load: {error}", place=str(model.onnx_path), cure="restore it") from error
+            raise ModelError(f"does not load: {error}", place=path, cure="restore it") from error
+        if runtime.get_providers()[0] != chosen[0][0]:  # a provider that does not start is left out without an error
+            raise DeviceError(f"{chosen[0][0]} does not start", place=model.label, cure=CURES[device])
         session = Session(model, runtime)
         session._verify()
         return session
@@ -75,13 +63,13 @@ class Session:
                 cure="restore the model folder",
             )
         shape = inputs[0].shape
-        stated = (facts.input.channels, facts.input.height, facts.input.width)
+        kind, stated = _stated_input(facts.input)
         fits = len(shape) == 4 and all(
             size == wanted for size, wanted in zip(shape[1:], stated, strict=True) if isinstance(size, int)
         )
-        if not fits or inputs[0].type != "tensor(float)":
+        if not fits or inputs[0].type != kind:
             raise ModelError(
-                f"takes {inputs[0].type} {shape}, model.toml says (batch, {', '.join(map(str, stated))})",
+                f"takes {inputs[0].type} {shape}, model.toml says {kind} (batch, {', '.join(map(str, stated))})",
                 place=place,
                 cure="restore the model folder",
             )
@@ -89,10 +77,11 @@ class Session:
     @property
     def takes_any_size(self) -> bool:
         """Whether height and width of the input are free."""
-        return not any(isinstance(size, int) for size in self.runtime.get_inputs()[0].shape[2:])
+        sides = slice(1, 3) if self.model.facts.input.layout == "blocks" else slice(2, 4)
+        return not any(isinstance(size, int) for size in self.runtime.get_inputs()[0].shape[sides])
 
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Input (n, channels, height, width) -> output as the model's task says."""
+    def run(self, batch: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Input as `model.toml` lays it out -> output as the model's task says."""
         facts = self.model.facts
         result: NDArray[np.float32] = self.runtime.run([facts.output.name], {facts.input.name: batch})[0]
         return result
@@ -102,3 +91,10 @@ class Session:
         facts = self.model.facts
         results: list[NDArray[np.float32]] = self.runtime.run(facts.output.names, {facts.input.name: batch})
         return results
+
+
+def _stated_input(facts: Input) -> tuple[str, tuple[int, int, int]]:
+    """Type and shape, without the batch, that a model must take."""
+    if facts.layout == "blocks":
+        return "tensor(uint8)", (facts.height // BLOCK_PX, facts.width // BLOCK_PX, BLOCK_PX**2)
+    return "tensor(float)", (facts.channels, facts.height, facts.width)

@@ -28,13 +28,13 @@ NEIGHBOURS_LEAST = 5
 """Of a cell and its 8 neighbours, so many must have changed for it to have moved: rain and noise are scattered."""
 
 _SAMPLES = CELL_PX * len(SAMPLED_ROWS)
-_LEVELS = (UNITS * np.log(np.arange(255 * _SAMPLES + 1) / _SAMPLES + DARK_LEVEL)).astype(np.float32)
+LEVEL_OF_SUM = (UNITS * np.log(np.arange(255 * _SAMPLES + 1) / _SAMPLES + DARK_LEVEL)).astype(np.float32)
 """Level by sum of a cell's samples."""
 
 
 def cell_levels(luma: NDArray[np.uint8], levels: NDArray[np.float32]) -> None:
     """See `anpr.ops.contract`."""
-    _cell_levels(luma, levels, _LEVELS, np.empty(levels.shape[1] * CELL_PX, np.uint16))
+    _cell_levels(luma, levels, LEVEL_OF_SUM, np.empty(levels.shape[1] * CELL_PX, np.uint16))
 
 
 @njit(cache=True, nogil=True, fastmath=True)

@@ -15,6 +15,7 @@ VERBS = {
     "finds": "cut what is no plate out of pictures without plates",
     "quads": "find the plates of labelled scenes with the models themselves",
     "quantise": "make an int8 copy of a model folder",
+    "half": "make a copy of a model folder for GPUs, in half precision",
     "export": "turn a checkpoint into a model folder",
 }
 

@@ -33,7 +33,7 @@ def loss(net: nn.Module, tensors: Sequence[Tensor]) -> Tensor:
 
     Where only an upright box is known, the box around the four corners is compared.
     """
-    luma, heat, answers = tensors
+    luma, heat, answers, *taught = tensors
     maps = net(luma.contiguous(memory_format=torch.channels_last)).float()
     logit = maps[:, 0]
     chance = torch.sigmoid(logit).clamp(1e-5, 1 - 1e-5)
@@ -62,7 +62,26 @@ def loss(net: nn.Module, tensors: Sequence[Tensor]) -> Tensor:
     lines = nn.functional.binary_cross_entropy_with_logits(
         maps[:, 1], two_lines, weight=weight * known, reduction="sum"
     )
-    return focal + 4.0 * shape + 0.2 * lines / total
+    labelled = focal + 4.0 * shape + 0.2 * lines / total
+    return labelled + sum((lesson(maps, one, heat >= 0) for one in taught), torch.zeros(()))
+
+
+def lesson(maps: Tensor, taught: Tensor, counted: Tensor) -> Tensor:
+    """How far maps (n, 10, h, w) of logits are from a teacher's of probabilities, where `counted` (n, h, w).
+
+    Quality focal loss on its centres (Li et al. 2020), L1 on its corners relative to its plates' sizes.
+    """
+    sure = taught[:, 0]
+    far = (torch.sigmoid(maps[:, 0]) - sure).abs()
+    entropy = nn.functional.binary_cross_entropy_with_logits(maps[:, 0], sure, reduction="none")
+    centres = (far**2 * entropy * counted).sum() / (sure > 0.35).sum().clamp(min=1)
+    weight = sure * (sure > 0.2)
+    x, y = taught[:, 2::2], taught[:, 3::2]
+    size = ((x.amax(1) - x.amin(1)).clamp(min=1) * (y.amax(1) - y.amin(1)).clamp(min=0.5)).sqrt()
+    corners = (maps[:, 2:] - taught[:, 2:]).abs().mean(1) / size
+    lines = nn.functional.binary_cross_entropy_with_logits(maps[:, 1], taught[:, 1], weight=weight, reduction="sum")
+    total = weight.sum().clamp(min=1)
+    return centres + 4.0 * (weight * corners).sum() / total + 0.2 * lines / total
 
 
 def look_at(net: nn.Module, scenes: Sequence[Scene], device: str, threshold: float) -> list[HeldOutScene]:
@@ -104,6 +123,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--frames", type=Path, action="append", default=[], help=".npz made by `frames`")
     add_open_only(parser)
+    parser.add_argument("--teacher", default="", help="model folder or name of a detector to learn from, too")
     parser.add_argument("--quads", type=Path, help="corners found by `quads`, for pictures without boxes")
 
 
@@ -141,7 +161,9 @@ def main(arguments: argparse.Namespace) -> int:
     }
     print(", ".join(f"{len(group)} {name}" for name, group in counts.items()))
     groups = [(0.15, gate), (0.3, varied), (0.22, others), (0.2, empty), (0.05, filmed), (0.08, road)]
-    batches = DetectorBatches(groups, plates, batch=arguments.batch, seed=arguments.seed, steps=arguments.steps)
+    batches = DetectorBatches(
+        groups, plates, batch=arguments.batch, seed=arguments.seed, steps=arguments.steps, teacher=arguments.teacher
+    )
     watched_empty = (empty or filmed)[::4]
 
     def evaluate(net: nn.Module, step: int) -> dict[str, float]:

@@ -14,6 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from anpr.nets.detector import Canvas
+from anpr.nets.model import ModelFolder
+from anpr.nets.session import Session
+from anpr.ops import contract
 from anpr.ops.quads import box_iou
 from scripts.train.detector_net import STRIDE
 from scripts.train.labels import Picture
@@ -236,8 +240,26 @@ def targets(view: View) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return heat.astype(np.float32), answers
 
 
+class Teacher:
+    """A detector that has learned already: its maps tell the new one more than the labels do (Hinton et al. 2015)."""
+
+    def __init__(self, model: str) -> None:
+        folder = ModelFolder.load(model, "detector")
+        self.session = Session.open(folder)
+        self.canvas = Canvas.new(folder.facts.input, (SIDE, SIDE), contract.load("cpu"))
+
+    def maps(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(10, cells, cells) of a training picture."""
+        self.canvas.draw(image)
+        maps: NDArray[np.float32] = self.session.run(self.canvas.batch)[0]
+        return maps
+
+
 class DetectorBatches:
-    """Step -> (inputs (n, 1, SIDE, SIDE), heat (n, cells, cells), answers (n, 13, cells, cells)), by seed."""
+    """Step -> (inputs (n, 1, SIDE, SIDE), heat (n, cells, cells), answers (n, 13, cells, cells)), by seed.
+
+    With a teacher, its maps (n, 10, cells, cells) are the fourth.
+    """
 
     def __init__(
         self,
@@ -247,7 +269,11 @@ class DetectorBatches:
         batch: int,
         seed: int,
         steps: int,
+        teacher: str = "",
     ) -> None:
+        """`teacher` names a model folder; empty: nobody teaches."""
+        self.teacher = teacher
+        self._teacher: Teacher | None = None
         self.groups = [(weight, scenes) for weight, scenes in groups if scenes]
         total = sum(weight for weight, _ in self.groups)
         self.odds = [weight / total for weight, _ in self.groups]
@@ -269,14 +295,19 @@ class DetectorBatches:
         view.image = spoil(view.image, rng)
         return view
 
-    def __getitem__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    def __getitem__(self, step: int) -> tuple[NDArray[np.float32], ...]:
         rng = np.random.default_rng((self.seed, step))
         cells = SIDE // STRIDE
         inputs = np.empty((self.batch, 1, SIDE, SIDE), np.float32)
         heat = np.empty((self.batch, cells, cells), np.float32)
         answers = np.empty((self.batch, 13, cells, cells), np.float32)
+        taught = np.empty((self.batch if self.teacher else 0, 10, cells, cells), np.float32)
+        if self.teacher and self._teacher is None:
+            self._teacher = Teacher(self.teacher)  # in the process that prepares the pictures
         for row in range(self.batch):
             view = self.view(rng)
             inputs[row, 0] = (view.image.astype(np.float32) - MEAN) * SCALE
             heat[row], answers[row] = targets(view)
-        return inputs, heat, answers
+            if self._teacher is not None:
+                taught[row] = self._teacher.maps(view.image)
+        return (inputs, heat, answers, taught) if self.teacher else (inputs, heat, answers)

@@ -21,6 +21,7 @@ import tomli_w
 import torch
 from torch import nn
 
+from anpr.ops.contract import BLOCK_PX
 from anpr.records import ALPHABET
 from scripts.train import detector_data, detector_net, reader_net
 from scripts.train.labels import add_open_only, load_pictures
@@ -31,6 +32,11 @@ from scripts.train.reader_data import UNJUDGED, UNREAD, ReaderBatches, real_samp
 OPSET = 17
 LOG = "training.jsonl"
 READER_MARGIN = 0.02
+MAPS_FREE = {0: "batch", 2: "rows", 3: "columns"}
+DETECTOR_FREE = {
+    "plane": {"luma": {0: "batch", 2: "height", 3: "width"}, "maps": MAPS_FREE},
+    "blocks": {"luma": {0: "batch", 1: "block_rows", 2: "block_columns"}, "maps": MAPS_FREE},
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--data", type=Path, required=True, help="for the sources' licences and the temperature")
     add_open_only(parser)
+    parser.add_argument(
+        "--layout", choices=("blocks", "plane"), default="blocks", help="of a detector's input; blocks for processors"
+    )
     parser.add_argument("--source", action="append", default=[], help="further source with its licence, for model.toml")
     parser.add_argument("--made-by", required=True, help="the command that trained it, for model.toml")
 
@@ -54,9 +63,15 @@ def load_net(net: nn.Module, run: Path) -> dict[str, Any]:
 
 
 def write_onnx(
-    net: nn.Module, example: torch.Tensor, path: Path, *, outputs: Sequence[str], free: Mapping[int, str]
+    net: nn.Module,
+    example: torch.Tensor,
+    path: Path,
+    *,
+    outputs: Sequence[str],
+    free: Mapping[str, Mapping[int, str]],
 ) -> None:
-    """Export with `free` axes (index to name), check it, and compare its answers with the net's."""
+    """Export with `free` axes (of the input and each output, index to name), check it, and compare its answers with
+    the net's."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -65,7 +80,7 @@ def write_onnx(
             str(path),
             input_names=["luma"],
             output_names=list(outputs),
-            dynamic_axes={name: dict(free) for name in ("luma", *outputs)},
+            dynamic_axes={name: dict(axes) for name, axes in free.items()},
             opset_version=OPSET,
             dynamo=False,
         )
@@ -123,7 +138,9 @@ def main(arguments: argparse.Namespace) -> int:
         net: nn.Module = reader_net.ReaderNet()
         state = load_net(net, arguments.run)
         height, width = reader_net.HEIGHT, reader_net.WIDTH
-        write_onnx(net, torch.randn(2, 1, height, width), path, outputs=("logits", "judgement"), free={0: "batch"})
+        outputs = ("logits", "judgement")
+        free = {name: {0: "batch"} for name in ("luma", *outputs)}
+        write_onnx(net, torch.randn(2, 1, height, width), path, outputs=outputs, free=free)
         temperature, judgement_temperature = fit_temperatures(net, arguments.data, open_only=arguments.open_only)
         facts["input"] = {"name": "luma", "height": height, "width": width, "margin": READER_MARGIN}
         facts["output"] = {
@@ -140,17 +157,20 @@ def main(arguments: argparse.Namespace) -> int:
     else:
         inner = detector_net.DetectorNet()
         state = load_net(inner, arguments.run)
-        net = detector_net.DetectorForExport(inner).eval()
+        mean, scale, blocks = detector_data.MEAN, detector_data.SCALE, arguments.layout == "blocks"
+        net = detector_net.DetectorForExport(inner, blocks=blocks, mean=mean, scale=scale).eval()
         height, width = detector_net.HEIGHT, detector_net.WIDTH
-        write_onnx(
-            net, torch.randn(2, 1, height, width), path, outputs=("maps",), free={0: "batch", 2: "rows", 3: "columns"}
-        )
+        example = torch.randn(2, 1, height, width)
+        if blocks:
+            example = torch.randint(256, (2, height // BLOCK_PX, width // BLOCK_PX, BLOCK_PX**2), dtype=torch.uint8)
+        write_onnx(net, example, path, outputs=("maps",), free=DETECTOR_FREE[arguments.layout])
         facts["input"] = {
             "name": "luma",
             "height": height,
             "width": width,
-            "mean": detector_data.MEAN,
-            "scale": detector_data.SCALE,
+            "layout": arguments.layout,
+            "mean": mean,
+            "scale": scale,
         }
         facts["output"] = {"name": "maps", "stride": detector_net.STRIDE}
         kind = "scene"

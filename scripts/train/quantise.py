@@ -13,21 +13,25 @@ import tomllib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import onnx.numpy_helper
 import tomli_w
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from anpr.nets.detector import Canvas
 from anpr.nets.model import Facts, ModelFolder
+from anpr.ops import contract
 from anpr.ops import cpu as operations
 from scripts.train.labels import Picture, add_open_only, load_pictures
 from scripts.train.reader import REAL_CATEGORIES
 from scripts.train.reader_data import real_samples
 
-KEPT = ("/net/head/head.1", "/attention", "/neighbours", "/classify", "/judge")
+KEPT = ("/head/head.1", "/net/head/head.1", "/attention", "/neighbours", "/classify", "/judge")
 """Nodes that stay float: the detector's last layer, whose corners need finer steps than 1/256 of their range, and the
 reader's attention and what follows it, which is small."""
 
@@ -35,28 +39,57 @@ reader's attention and what follows it, which is small."""
 class Pictures(CalibrationDataReader):  # type: ignore[misc]
     """Feeds the calibration."""
 
-    def __init__(self, name: str, inputs: Iterator[NDArray[np.float32]]) -> None:
+    def __init__(self, name: str, inputs: Iterator[NDArray[Any]]) -> None:
         self.name, self.inputs = name, inputs
 
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
         batch = next(self.inputs, None)
         return None if batch is None else {self.name: batch}
 
 
-def detector_inputs(facts: Facts, pictures: list[Picture]) -> Iterator[NDArray[np.float32]]:
+def detector_inputs(facts: Facts, pictures: list[Picture]) -> Iterator[NDArray[Any]]:
     """Letterboxed scenes."""
+    operations = contract.load("cpu")
     for picture in pictures:
-        canvas = np.zeros((1, 1, facts.input.height, facts.input.width), np.float32)
-        operations.letterbox_luma(picture.load_grey(), canvas[0, 0], mean=facts.input.mean, scale=facts.input.scale)
-        yield canvas
+        canvas = Canvas.new(facts.input, (facts.input.height, facts.input.width), operations)
+        canvas.draw(picture.load_grey())
+        yield canvas.batch
 
 
-def reader_inputs(facts: Facts, pictures: list[Picture]) -> Iterator[NDArray[np.float32]]:
+def reader_inputs(facts: Facts, pictures: list[Picture]) -> Iterator[NDArray[Any]]:
     """Cut plates."""
     for sample in real_samples(pictures):
         crop = np.zeros((1, 1, facts.input.height, facts.input.width), np.float32)
         operations.rectify(sample.luma, sample.quad, crop[0, 0], margin=facts.input.margin)
         yield crop
+
+
+def take_bytes(path: Path, facts: Facts) -> None:
+    """Let a quantised model of blocks begin with its bytes as they come: their scale and zero are those of the grey
+    levels, so that nothing is turned into floats and back."""
+    model = onnx.load(path)
+    graph = model.graph
+    readers = {name: node for node in graph.node for name in node.input}
+    quantised = readers[facts.input.name]
+    between = []
+    while quantised.op_type != "QuantizeLinear":
+        between.append(quantised)
+        quantised = readers[quantised.output[0]]
+    turned = next(node for node in between if node.op_type == "Transpose")
+    restored = readers[quantised.output[0]]
+    for node in (*between, quantised):
+        if node is not turned:
+            graph.node.remove(node)
+    constants = {"luma_scale": np.float32(facts.input.scale), "luma_zero": np.uint8(facts.input.mean)}
+    graph.initializer.extend(onnx.numpy_helper.from_array(np.array(value), name) for name, value in constants.items())
+    turned.input[0] = facts.input.name
+    restored.input[:] = [turned.output[0], *constants]
+    used = {name for node in graph.node for name in node.input}
+    kept = [constant for constant in graph.initializer if constant.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,6 +142,8 @@ def main(arguments: argparse.Namespace) -> int:
             nodes_to_exclude=[name for name in nodes if name.startswith((*KEPT, *arguments.keep))],
             extra_options={"CalibPercentile": 99.99},
         )
+    if source.facts.input.layout == "blocks":
+        take_bytes(target, source.facts)
     facts = tomllib.loads((source.path / "model.toml").read_text(encoding="utf-8"))
     facts |= {"name": arguments.name, "sha256": hashlib.sha256(target.read_bytes()).hexdigest(), "accuracy": {}}
     if source.facts.training.log and source.path != folder:

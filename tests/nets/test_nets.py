@@ -19,8 +19,9 @@ from anpr.errors import DeviceError, ModelError
 from anpr.nets import colour
 from anpr.nets.detector import Detector, canvas_size
 from anpr.nets.model import ModelFolder, Output
+from anpr.nets.providers import PROVIDERS, Device
 from anpr.nets.reader import Judgement, Reader, ReaderOptions, judged
-from anpr.nets.session import PROVIDERS, Device, Session
+from anpr.nets.session import Session
 from anpr.records import ALPHABET, EMPTY, NO_PLATE, Frame, Plate
 
 

@@ -58,6 +58,22 @@ def test_letterbox_takes_planes_whose_rows_are_padded() -> None:
     assert np.array_equal(*canvases)
 
 
+@pytest.mark.parametrize("size", [(1080, 1920), (2160, 3840), (720, 1280), (1519, 2687), (90, 120), (384, 640)])
+@pytest.mark.parametrize("canvas", [(384, 640), (288, 480), (32, 64)])
+def test_blocks_hold_the_nearest_bytes_of_the_plane(size: tuple[int, int], canvas: tuple[int, int]) -> None:
+    luma, (height, width) = noise(size[0], size[1] + 64)[:, : size[1]], canvas
+    plane = np.zeros(canvas, np.float32)
+    blocks = np.full((height // 4, width // 4, 16), 7, np.uint8)
+    expected = OPERATIONS.letterbox_luma(luma, plane, mean=0.0, scale=1.0)
+    box = OPERATIONS.letterbox_blocks(luma, blocks, fill=110)
+    assert box == expected
+    pixels = blocks.reshape(height // 4, width // 4, 4, 4).swapaxes(1, 2).reshape(canvas)
+    shown = pixels[: box.height_px, : box.width_px].astype(np.float32)
+    assert np.abs(shown - plane[: box.height_px, : box.width_px]).max() <= 0.51
+    assert (pixels[box.height_px :] == 110).all()
+    assert (pixels[:, box.width_px :] == 110).all()
+
+
 @given(
     height=st.integers(40, 3000),
     width=st.integers(40, 4000),

@@ -14,7 +14,14 @@ import pytest
 pytest.importorskip("torch", reason="training needs the extra 'train': pip install '.[train]'")
 pytest.importorskip("onnx", reason="export needs the extra 'train'")
 
-from scripts.train import detector, export, finds, plates, reader, recipe
+import onnx
+
+from anpr.nets.detector import Detector
+from anpr.nets.model import ModelFolder
+from anpr.nets.reader import Reader
+from anpr.records import Frame
+from anpr.video.planes import planes_from_bgr
+from scripts.train import detector, export, finds, plates, quantise, reader, recipe
 from scripts.train.detector_data import SIDE, DetectorBatches, Scene, View, random_view, targets
 from scripts.train.labels import load_pictures
 from scripts.train.lettering import Lettering
@@ -150,10 +157,6 @@ def test_the_rate_warms_up_and_falls() -> None:
 
 
 def test_training_resumes_exports_and_runs_in_the_engine(data: Path, tmp_path: Path) -> None:
-    from anpr.nets.detector import Detector
-    from anpr.nets.model import ModelFolder
-    from anpr.nets.reader import Reader
-
     rendered = tmp_path / "plates.npz"
     assert plates.main(parse(plates, [str(rendered), "--count", "12"])) == 0
     common = ["--data", str(data), "--rendered", str(rendered), "--workers", "0", "--batch", "2"]
@@ -174,7 +177,37 @@ def test_training_resumes_exports_and_runs_in_the_engine(data: Path, tmp_path: P
     found = Detector.open(ModelFolder.load(tmp_path / "models/detector", "detector"))
     read = Reader.open(ModelFolder.load(tmp_path / "models/reader", "reader"))
     assert found.session.model.facts.training.steps == 4
+    assert found.session.model.facts.input.layout == "blocks"
     assert read.session.model.facts.training.sources[-1] == "car-gate: drawn for the test"
+
+
+def test_a_detector_learns_from_another_and_is_quantised_in_either_layout(data: Path, tmp_path: Path) -> None:
+    common = ["--data", str(data)]
+    options = ["--workers", "0", "--batch", "2", "--steps", "2", "--evaluate-every", "2"]
+    assert detector.main(parse(detector, [*common, *options, "--run", str(tmp_path / "first")])) == 0
+    models = ["--name", "plane", "--models", str(tmp_path), *common]
+    made = ["--run", str(tmp_path / "first"), "--layout", "plane", "--made-by", "the test"]
+    assert export.main(parse(export, ["detector", *made, *models])) == 0
+    learner = [*options, "--run", str(tmp_path / "second"), "--teacher", str(tmp_path / "plane")]
+    assert detector.main(parse(detector, [*common, *learner])) == 0
+    scene = Frame("", 0, 0.0, 0.0, *planes_from_bgr(np.random.default_rng(1).integers(0, 255, (300, 500, 3), np.uint8)))
+    maps = {}
+    for layout in ("plane", "blocks"):
+        made = ["--run", str(tmp_path / "second"), "--layout", layout, "--made-by", "the test"]
+        models = ["--models", str(tmp_path), *common]
+        assert export.main(parse(export, ["detector", *made, "--name", layout, *models])) == 0
+        command = ["detector", str(tmp_path / layout), "--name", f"{layout}-int8", "--method", "minmax", *models]
+        assert quantise.main(parse(quantise, command)) == 0
+        for name in (layout, f"{layout}-int8"):
+            model = Detector.open(ModelFolder.load(tmp_path / name, "detector"))
+            (canvas,) = model.canvases
+            canvas.draw(scene.luma)
+            maps[name] = model.session.run(canvas.batch)
+    assert np.abs(maps["blocks"] - maps["plane"]).max() < 0.05
+    assert np.abs(maps["blocks-int8"] - maps["blocks"]).max() < 0.5
+    assert np.abs(maps["plane-int8"] - maps["plane"]).max() < 0.5
+    graph = onnx.load(tmp_path / "blocks-int8" / "model.onnx").graph
+    assert [node.op_type for node in graph.node[:2]] == ["Transpose", "DequantizeLinear"]
 
 
 def test_labels_of_the_other_split_are_never_loaded(data: Path) -> None:
@@ -218,10 +251,6 @@ def parse(module: object, options: list[str]) -> object:
 
 
 def test_the_recipe_makes_both_models_and_goes_on_where_it_stopped(data: Path, tmp_path: Path) -> None:
-    from anpr.nets.detector import Detector
-    from anpr.nets.model import ModelFolder
-    from anpr.nets.reader import Reader
-
     options = ["--data", str(data), "--work", str(tmp_path / "work"), "--models", str(tmp_path / "models")]
     arguments = parse(recipe, [*options, "--scale", "0.0005", "--workers", "0"])
     assert recipe.main(arguments) == 0

@@ -1,0 +1,126 @@
+"""A sighting in a few numbers: what millions of remembered passages are kept as, in memory and in the store's index."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from anpr.plates.packed import pack
+from anpr.records import Colour, Direction, Sighting
+
+ROW = np.dtype(
+    [
+        ("seen", np.float64),
+        ("plate", np.uint64),
+        ("id_high", np.uint64),
+        ("id_low", np.uint64),
+        ("older", np.int32),
+        ("younger", np.int32),
+        ("older_here", np.int32),
+        ("younger_here", np.int32),
+        ("arrived_next", np.int32),
+        ("millionths", np.uint32),
+        ("speed_kmh", np.float32),
+        ("place", np.uint16),
+        ("traits", np.uint16),
+    ],
+    align=True,
+)
+"""64 bytes, a line of the processor's cache. The five links are rows, or NONE. The probability in `millionths`, the
+speed and the `traits` are the caller's."""
+
+LONGEST_SHORT_ID = 16
+"""Bytes; ids of the engine are 32 hex digits."""
+_SAME = "="
+"""Province code that is the plate's beginning."""
+
+
+class Traits(NamedTuple):
+    """What a passage shares with many others."""
+
+    camera_id: str
+    site_id: str
+    kind: str
+    colour: Colour
+    province_code: str
+    """`=`: the first two characters of the plate."""
+    direction: Direction
+    unreadable: str
+    lane: str
+    vehicle_class: str
+    short_id: bool
+    """The id is text of at most 16 bytes, not 32 hex digits."""
+
+
+class Compact(NamedTuple):
+    """A sighting in a few numbers."""
+
+    seen_seconds: float
+    plate: int
+    """`anpr.plates.packed`; 0 if unreadable."""
+    id_high: int
+    id_low: int
+    millionths: int
+    """The probability."""
+    speed_kmh: float
+    """NaN if unknown."""
+    traits: Traits
+
+
+def compact(sighting: Sighting) -> Compact | None:
+    """The sighting in a few numbers; None if its plate or its id is not of a form that the engine gives."""
+    plate = pack(sighting.text)
+    identity, short = pack_id(sighting.id)
+    if plate is None or identity is None:
+        return None
+    code = sighting.province_code
+    traits = Traits(
+        sighting.camera_id,
+        sighting.site_id,
+        sighting.kind,
+        sighting.colour,
+        _SAME if code and code == sighting.text[:2] else code,
+        sighting.direction,
+        sighting.unreadable,
+        sighting.lane,
+        sighting.vehicle_class,
+        short,
+    )
+    speed_kmh = np.nan if sighting.speed_kmh is None else float(np.float32(sighting.speed_kmh))
+    return Compact(
+        sighting.seen_seconds,
+        plate,
+        identity >> 64,
+        identity & 0xFFFF_FFFF_FFFF_FFFF,
+        round(sighting.probability * 1e6),
+        speed_kmh,
+        traits,
+    )
+
+
+def pack_id(sighting_id: str) -> tuple[int | None, bool]:
+    """128 bits, and whether they are a short text; None if the id is neither that nor 32 hex digits."""
+    if len(sighting_id) == 32:
+        try:
+            number = int(sighting_id, 16)
+        except ValueError:
+            return None, False
+        return (number, False) if f"{number:032x}" == sighting_id else (None, False)
+    encoded = sighting_id.encode(errors="surrogatepass")
+    if not encoded or len(encoded) > LONGEST_SHORT_ID or encoded.endswith(b"\0"):
+        return None, True
+    return int.from_bytes(encoded.ljust(LONGEST_SHORT_ID, b"\0"), "big"), True
+
+
+def unpack_id(id_high: int, id_low: int, *, short: bool) -> str:
+    """The id of `pack_id`."""
+    number = id_high << 64 | id_low
+    if not short:
+        return f"{number:032x}"
+    return number.to_bytes(LONGEST_SHORT_ID, "big").rstrip(b"\0").decode(errors="surrogatepass")
+
+
+def province_code_of(traits: Traits, text: str) -> str:
+    """The province code of a passage with these traits."""
+    return text[:2] if traits.province_code == _SAME else traits.province_code
