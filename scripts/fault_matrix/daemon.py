@@ -23,6 +23,7 @@ def write_site(
     path: Path,
     *,
     endpoint: str,
+    reliable_endpoint: str = "",
     health_port: int,
     ports: Mapping[str, int],
     workers: int,
@@ -32,7 +33,8 @@ def write_site(
     """A site file with one camera for each of `ports`; with `user`, their password is in ANPR_FAULT_PASSWORD."""
     lines = [
         f'[box]\nid = "{BOX}"\nworkers = {workers}\n\n[site]\nid = "{SITE}"\n',
-        f'[store]\npath = "{path.parent / "store"}"\n\n[bus]\nendpoint = "{endpoint}"\n',
+        f'[store]\npath = "{path.parent / "store"}"\n\n[bus]\nendpoint = "{endpoint}"',
+        f'reliable_endpoint = "{reliable_endpoint}"\nconsumers = [{{ name = "ioc" }}]\n' if reliable_endpoint else "",
         f'[health]\naddress = "127.0.0.1:{health_port}"\n',
     ]
     for name, port in ports.items():

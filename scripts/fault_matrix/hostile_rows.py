@@ -10,7 +10,7 @@ from scripts.fault_matrix.camera_rows import (
     RECOVERED_SECONDS,
 )
 from scripts.fault_matrix.fault import Fault
-from scripts.fault_matrix.processes import resident_mib
+from scripts.fault_matrix.processes import own_mib
 from scripts.fault_matrix.sockets import Trap
 from scripts.fault_matrix.stage import FIRST, Stage
 
@@ -23,14 +23,14 @@ def answers(stage: Stage, mode: str, *, seconds: float = 8.0) -> None:
     stage.wait(CALM_SECONDS)
     worker = stage.daemon.worker_of(FIRST)
     for _ in range(stage.times):
-        memory = resident_mib(worker)
+        memory = own_mib(worker)
         began = stage.fault_begins()
         stage.first.order(mode=mode, kick=True)
         stage.require_state(GONE, within=NOTICED_SECONDS, since=began)
         peak = 0.0
         for _ in range(int(seconds * 4)):
             stage.wait(0.25)
-            peak = max(peak, resident_mib(worker) - memory)
+            peak = max(peak, own_mib(worker) - memory)
         stage.outcome.notes["grown_mib"] = round(max(peak, stage.outcome.notes.get("grown_mib", 0.0)), 1)
         stage.require(peak < MOST_GROWTH_MIB, f"memory to grow by less than {MOST_GROWTH_MIB:g} MiB", f"{peak:.0f} MiB")
         stage.first.order(mode="healthy", kick=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
+_PAGE_MIB = os.sysconf("SC_PAGESIZE") / (1 << 20)
 
 
 def die_with_parent() -> None:
@@ -42,13 +43,23 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def resident_mib(pid: int) -> float:
-    """Memory of a process; 0 if it is gone."""
+def own_mib(pid: int) -> float:
+    """Resident memory of a process without that of mapped files; 0 if it is gone."""
+    resident, mapped = _resident_pages(pid)
+    return (resident - mapped) * _PAGE_MIB
+
+
+def mapped_mib(pid: int) -> float:
+    """What of mapped files is resident in a process: the kernel takes it back when it needs it. 0 if it is gone."""
+    return _resident_pages(pid)[1] * _PAGE_MIB
+
+
+def _resident_pages(pid: int) -> tuple[int, int]:
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        resident, mapped = map(int, Path(f"/proc/{pid}/statm").read_text().split()[1:3])
     except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return pages * os.sysconf("SC_PAGESIZE") / (1 << 20)
+        return 0, 0
+    return resident, mapped
 
 
 def open_files(pid: int) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 from scripts.fault_matrix.cameras import Camera
 from scripts.fault_matrix.daemon import Daemon, write_site
 from scripts.fault_matrix.listener import Listener
-from scripts.fault_matrix.processes import open_files, resident_mib
+from scripts.fault_matrix.processes import mapped_mib, open_files, own_mib
 from scripts.fault_matrix.sockets import free_port
 from scripts.fault_matrix.stage import SEE_SECONDS
 from scripts.fault_matrix.verdict import Verdict, judge, last_words, missing_numbers
@@ -41,7 +41,9 @@ class Sample:
 
     hours: float
     resident_mib: float
-    """Of the hub and all workers."""
+    """The hub's and all workers' own."""
+    mapped_mib: float
+    """Of the files that they have mapped: libraries, and as much of the store as is in memory, once a process."""
     files: int
     store_mib: float
     """Of LMDB's file; pictures lie beside it."""
@@ -180,7 +182,8 @@ def _sample(daemon: Daemon, folder: Path, listener: Listener, *, since: float) -
     data = folder / "store" / "data.mdb"
     return Sample(
         hours=(time.monotonic() - since) / 3600,
-        resident_mib=round(sum(map(resident_mib, pids)), 2),
+        resident_mib=round(sum(map(own_mib, pids)), 2),
+        mapped_mib=round(sum(map(mapped_mib, pids)), 2),
         files=sum(map(open_files, pids)),
         store_mib=round(data.stat().st_blocks * 512 / (1 << 20), 3) if data.exists() else 0.0,
         events=len(listener.messages("sighting.")),
@@ -202,6 +205,7 @@ def _imbalances(daemon: Daemon) -> list[str]:
 
 def _line(sample: Sample) -> str:
     return (
-        f"{sample.hours:6.2f} h  {sample.resident_mib:8.1f} MiB  {sample.files:4} files"
+        f"{sample.hours:6.2f} h  {sample.resident_mib:8.1f} MiB and {sample.mapped_mib:6.1f} of files"
+        f"  {sample.files:4} open"
         f"  LMDB {sample.store_mib:7.2f} MiB  {sample.events:6} events"
     )

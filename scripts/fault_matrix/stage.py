@@ -67,6 +67,7 @@ class Stage:
         self.first = Camera(FIRST, folder=folder, pictures=pictures, t0=self.t0, **options, **fault.first_options)
         self.second = Camera(SECOND, folder=folder, pictures=pictures, t0=self.t0 - round_seconds() / 2, **options)
         self.endpoint = f"tcp://127.0.0.1:{free_port()}"
+        self.reliable_endpoint = f"tcp://127.0.0.1:{free_port()}"
         self.health = Health(free_port())
         self.listener = Listener(self.endpoint)
         self.site = folder / "site.toml"
@@ -98,6 +99,7 @@ class Stage:
             write_site(
                 self.site,
                 endpoint=self.endpoint,
+                reliable_endpoint=self.reliable_endpoint,
                 health_port=self.health.port,
                 ports={FIRST: port, SECOND: self.second.port},
                 workers=self._fault.workers,

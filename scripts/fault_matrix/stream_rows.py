@@ -7,7 +7,7 @@ import time
 
 from scripts.fault_matrix.camera_rows import CALM_SECONDS, RECOVERED_SECONDS
 from scripts.fault_matrix.fault import Fault
-from scripts.fault_matrix.processes import resident_mib
+from scripts.fault_matrix.processes import own_mib
 from scripts.fault_matrix.proxy import Mangle, cut_packets, flip_bits, lose_packets, lose_pictures
 from scripts.fault_matrix.stage import FIRST, Stage
 
@@ -24,7 +24,7 @@ def _harmed(stage: Stage, mangle: Mangle, *, tainted: bool) -> None:
     assert stage.proxy is not None
     stage.start_daemon()
     stage.wait(CALM_SECONDS)
-    memory = resident_mib(stage.daemon.worker_of(FIRST))
+    memory = own_mib(stage.daemon.worker_of(FIRST))
     for _ in range(stage.times):
         harmed = stage.proxy.packets_harmed
         stage.fault_begins()
@@ -35,7 +35,7 @@ def _harmed(stage: Stage, mangle: Mangle, *, tainted: bool) -> None:
         stage.require(stage.proxy.packets_harmed > harmed, "the proxy to harm packets", "none")
         stage.healed(within=RECOVERED_SECONDS, reconnects=False)
         stage.wait(CALM_SECONDS)
-    grown = resident_mib(stage.daemon.worker_of(FIRST)) - memory
+    grown = own_mib(stage.daemon.worker_of(FIRST)) - memory
     stage.require(grown < MOST_GROWTH_MIB, f"memory to grow by less than {MOST_GROWTH_MIB:g} MiB", f"{grown:.0f} MiB")
     stage.outcome.notes["packets_harmed"] = stage.proxy.packets_harmed
     stage.close_books()
@@ -188,11 +188,11 @@ def four_times(stage: Stage) -> None:
     stage.start_daemon()
     stage.wait(CALM_SECONDS)
     for _ in range(stage.times):
-        memory = resident_mib(stage.daemon.worker_of(FIRST))
+        memory = own_mib(stage.daemon.worker_of(FIRST))
         began = stage.fault_begins()
         stage.first.order(variant="fast")
         stage.wait(HARM_SECONDS)
-        grown = resident_mib(stage.daemon.worker_of(FIRST)) - memory
+        grown = own_mib(stage.daemon.worker_of(FIRST)) - memory
         stage.require(
             grown < MOST_GROWTH_MIB, f"memory to grow by less than {MOST_GROWTH_MIB:g} MiB", f"{grown:.0f} MiB"
         )
