@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import get_args
 
+from anpr.config.times import parse_moment
 from anpr.errors import PlateError
 from anpr.plates.forms import Kind
 from anpr.plates.grammar import Reading, require
-from anpr.plates.provinces import VIETNAM_TIME
+from anpr.plates.patterns import is_pattern, parse_pattern
 from anpr.records import Severity
 
 COLUMNS = ("plate", "reason", "severity", "authority", "valid_from", "valid_until", "reference")
@@ -21,9 +20,10 @@ COLUMNS = ("plate", "reason", "severity", "authority", "valid_from", "valid_unti
 MAX_FIELD = 500
 """Characters that one field may have."""
 
-_SEVERITIES: dict[str, Severity] = {severity: severity for severity in get_args(Severity)}
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?")
+SEVERITIES: dict[str, Severity] = {severity: severity for severity in get_args(Severity)}
+
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, and halves of surrogate pairs, which no file can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One listed plate."""
+    """One listed plate, or a pattern of plates."""
 
     plate: str
-    """In the engine's form."""
+    """In the engine's form; a pattern as `anpr.plates.patterns.Pattern.text`."""
     reason: str = ""
     severity: Severity | None = None
     """Overrides the list's."""
@@ -66,22 +66,15 @@ class Entry:
     """Of the plates that share this text, the one that the list's spelling means: `29-H1 2345` is a motorbike,
     `29H-123.45` a car. None where the spelling leaves it open or no other kind shares the text."""
 
+    @property
+    def is_pattern(self) -> bool:
+        """Whether the entry stands for all plates of a pattern."""
+        return is_pattern(self.plate)
+
     def valid_at(self, seconds: float) -> bool:
         """Whether the entry holds at a wall time."""
         begun = self.valid_from_seconds is None or self.valid_from_seconds <= seconds
         return begun and (self.valid_until_seconds is None or seconds < self.valid_until_seconds)
-
-    def overlaps(self, other: Entry) -> bool:
-        """Whether both hold at some common moment."""
-
-        def before(first: Entry, second: Entry) -> bool:
-            return (
-                first.valid_until_seconds is not None
-                and second.valid_from_seconds is not None
-                and first.valid_until_seconds <= second.valid_from_seconds
-            )
-
-        return not before(self, other) and not before(other, self)
 
 
 def read_entry(fields: Mapping[str, str], *, line: int) -> tuple[Entry | None, tuple[Problem, ...]]:
@@ -97,26 +90,29 @@ def read_entry(fields: Mapping[str, str], *, line: int) -> tuple[Entry | None, t
     for column, value in fields.items():
         if len(value) > MAX_FIELD:
             wrong(column, f"{len(value)} characters are too many", f"at most {MAX_FIELD}")
-        if any(unicodedata.category(character) == "Cc" for character in value):
+        if UNPRINTABLE.search(value):
             wrong(column, f"control character in {value[:80]!r}", "remove it")
     if problems:
         return None, tuple(problems)
 
     plate, kind = "", None
     try:
-        readings = require(fields["plate"])
-        plate, kind = readings[0].text, meant_kind(fields["plate"], readings)
+        if is_pattern(fields["plate"]):
+            plate = parse_pattern(fields["plate"]).text
+        else:
+            readings = require(fields["plate"])
+            plate, kind = readings[0].text, meant_kind(fields["plate"], readings)
     except PlateError as error:
         wrong("plate", error.problem, error.cure)
     given_severity = fields.get("severity", "")
-    severity = _SEVERITIES.get(given_severity.upper())
+    severity = SEVERITIES.get(given_severity.upper())
     if given_severity and severity is None:
-        wrong("severity", f"unknown severity {given_severity!r}", f"one of {', '.join(_SEVERITIES)}, or empty")
+        wrong("severity", f"unknown severity {given_severity!r}", f"one of {', '.join(SEVERITIES)}, or empty")
     moments: dict[str, float | None] = {}
     for column in ("valid_from", "valid_until"):
         value = fields.get(column, "")
         try:
-            moments[column] = _seconds(value, end_of_day=column == "valid_until") if value else None
+            moments[column] = parse_moment(value, end_of_day=column == "valid_until") if value else None
         except ValueError:
             wrong(column, f"no date: {value!r}", "like 2026-03-31 or 2026-03-31T18:00+07:00")
     begin, end = moments.get("valid_from"), moments.get("valid_until")
@@ -147,17 +143,3 @@ def meant_kind(written: str, readings: Sequence[Reading]) -> Kind | None:
         return None
     kinds = {reading.kind for reading in readings if groups(reading.display) == groups(written)}
     return kinds.pop() if len(kinds) == 1 else None
-
-
-def _seconds(value: str, *, end_of_day: bool) -> float:
-    if _DAY.fullmatch(value):
-        day = datetime.fromisoformat(value).replace(tzinfo=VIETNAM_TIME)
-        return _epoch(day + timedelta(days=1) if end_of_day else day)
-    if not _MOMENT.fullmatch(value):
-        raise ValueError(value)
-    moment = datetime.fromisoformat(value)
-    return _epoch(moment if moment.tzinfo else moment.replace(tzinfo=VIETNAM_TIME))
-
-
-def _epoch(moment: datetime) -> float:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()

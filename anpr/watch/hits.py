@@ -18,6 +18,8 @@ def find_matches(matcher: Matcher, sighting: Sighting) -> tuple[Match, ...]:
         alternatives=sighting.alternatives,
         lattice=sighting.lattice,
         seen_seconds=sighting.seen_seconds,
+        site_id=sighting.site_id,
+        direction=sighting.direction,
         kind=sighting.kind,
     )
 
@@ -48,6 +50,8 @@ def raise_hit(sighting: Sighting, match: Match) -> Hit:
         authority=entry.authority or watch_list.authority,
         reference=entry.reference,
         evidence=sighting.evidence,
+        list_purpose=watch_list.purpose,
+        entry_until_seconds=entry.valid_until_seconds,
     )
 
 

@@ -1,257 +1,330 @@
-"""A watch-list, and its import from a CSV file.
-
-Each physical line is one row: a stray quote spoils its own line and cannot swallow those after it.
-"""
+"""A watch-list, and its import from a file."""
 
 from __future__ import annotations
 
-import csv
-import difflib
-import hashlib
-import re
-from dataclasses import astuple, dataclass, replace
+import io
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from anpr.config.fields import Context
+from anpr.config.listing import FALSE_HITS_PER_DAY, ListHead
 from anpr.errors import WatchListError
+from anpr.plates.grammar import parse
 from anpr.records import Severity
-from anpr.watch.entries import COLUMNS, Entry, Problem, read_entry
+from anpr.watch.csv_file import parse_csv
+from anpr.watch.entries import Entry, Problem
+from anpr.watch.json_file import ENTRIES, parse_json
+from anpr.watch.limits import Limits
+from anpr.watch.rows import Parsed
+from anpr.watch.table import Entries
 
-MAX_BYTES = 256 * 2**20
-MAX_LINE = 8_192
-"""Characters."""
-MAX_ENTRIES = 2_000_000
-MAX_PROBLEMS = 1_000
-"""Problems told one by one; the rest is counted."""
+MAX_BYTES = {".csv": 256 * 2**20, ".json": 192 * 2**20, ".xlsx": 64 * 2**20}
+"""Of a file, by the format that its suffix tells."""
+MAX_BAD = 0.01
+"""A file with a larger share of bad rows is refused; with fewer, they are left out and told."""
+NO_LIMITS = Limits()
+FIRST = ", first: "
+"""In the message of a refused file: what follows it quotes the file."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class WatchList:
     """Plates that somebody looks for."""
 
     name: str
     version: str
     """Hash of the entries: the same content has the same version, whatever the file's order, line ends or encoding."""
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
+    """Columns (`Entries`), whatever it is made of."""
     purpose: str = ""
     authority: str = ""
     """Who answers for the list; an entry may name its own."""
     severity: Severity = "ALERT"
     loaded_seconds: float = 0.0
     """Wall time of the content."""
+    owner: str = ""
+    """Who keeps it up to date."""
+    note: str = ""
+    limits: Limits = NO_LIMITS
+    false_hits_per_day: float = FALSE_HITS_PER_DAY
+    """How many of its hits a day may be of other vehicles; 0: only what was read exactly, and patterns."""
+    problems: tuple[Problem, ...] = ()
+    """Of the rows that were left out."""
+    bad_rows: int = 0
+    """Rows that were left out."""
+    rows: Entries = field(init=False, repr=False)
+    """The entries, by columns."""
+
+    def __post_init__(self) -> None:
+        rows = self.entries if isinstance(self.entries, Entries) else Entries.of(self.entries)
+        object.__setattr__(self, "entries", rows)
+        object.__setattr__(self, "rows", rows)
 
     def __repr__(self) -> str:
         return f"WatchList({self.name} {self.version}, {len(self.entries)} entries)"
 
+    @property
+    def plates(self) -> NDArray[np.bytes_]:
+        """Per entry its plate or pattern in the engine's form, `S12`; a pattern holds `?` or `*`."""
+        return self.rows.plates
 
-@dataclass(frozen=True, slots=True)
+    @property
+    def patterns(self) -> NDArray[np.intp]:
+        """The rows of `entries` that are patterns."""
+        return self.rows.patterns
+
+    def applies(
+        self, entry: Entry, *, seen_seconds: float, site_id: str = "", direction: str = "unknown", kind: str = ""
+    ) -> bool:
+        """Whether one of the entries may raise a hit about a sighting whose plate matches it.
+
+        Asks for the entry's and the list's validity, days and hours at the wall time `seen_seconds`, and for the list's
+        sites, directions and plate kinds. What is not known of the sighting (`site_id` or `kind` empty, `direction`
+        unknown) excludes nothing: a vehicle on the wrong carriageway is looked at once too often rather than a stolen
+        one never. Nor does a kind, where the listed plate can be of one of the list's: the reader may have erred.
+        `doubt` tells of it, and such a hit is a CHECK at most.
+        """
+        limits = self.limits
+        return (
+            entry.valid_at(seen_seconds)
+            and limits.hold_at(seen_seconds)
+            and (not limits.sites or not site_id or site_id in limits.sites)
+            and (not limits.directions or direction in limits.directions or direction == "unknown")
+            and (not limits.kinds or not kind or kind in limits.kinds or self._may_be_listed_kind(entry))
+        )
+
+    def doubt(self, entry: Entry, *, site_id: str = "", direction: str = "unknown", kind: str = "") -> str:
+        """Why the list may not be meant for a sighting to which it applies; empty if it surely is.
+
+        One of `site unknown`, `direction unknown`, `kind unknown`, `listed as a motorbike, seen as a car`.
+        """
+        limits = self.limits
+        if limits.sites and not site_id:
+            return "site unknown"
+        if limits.directions and direction == "unknown":
+            return "direction unknown"
+        kinds = {entry.kind} if entry.kind is not None else limits.kinds
+        if kinds and kind and kind not in kinds:
+            return f"listed as a {' or '.join(sorted(kinds))}, seen as a {kind}"
+        if limits.kinds and not kind:
+            return "kind unknown"
+        return ""
+
+    def _may_be_listed_kind(self, entry: Entry) -> bool:
+        """Whether the entry's text is also that of a kind which the list is for: `29H12345` is on cars and motorbikes,
+        and which it is, the reader may have guessed."""
+        return any(reading.kind in self.limits.kinds for reading in parse(entry.plate))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Difference:
     """What an update of a list changes, in plates."""
 
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    changed: tuple[str, ...]
+    added_plates: NDArray[np.bytes_]
+    removed_plates: NDArray[np.bytes_]
+    changed_plates: NDArray[np.bytes_]
+    kept: int = 0
+    """Plates that stay, the changed ones included."""
 
     def __str__(self) -> str:
-        return f"+{len(self.added)} −{len(self.removed)} ~{len(self.changed)}"
+        return f"+{len(self.added_plates)} −{len(self.removed_plates)} ~{len(self.changed_plates)}"
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The new plates, in order."""
+        return _texts(self.added_plates)
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """Those that are gone, in order."""
+        return _texts(self.removed_plates)
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Those whose entries are others, in order."""
+        return _texts(self.changed_plates)
+
+    @property
+    def vanishing(self) -> float:
+        """Share of the old plates that are gone, 0 to 1."""
+        return len(self.removed_plates) / max(1, self.kept + len(self.removed_plates))
 
 
-def load_csv(
+def load_list(
     path: Path,
     *,
     name: str | None = None,
-    purpose: str = "",
-    authority: str = "",
-    severity: Severity = "ALERT",
+    head: ListHead | None = None,
     loaded_seconds: float | None = None,
+    force: bool = False,
 ) -> WatchList:
-    """The watch-list of a CSV file with a header (`anpr.watch.entries.COLUMNS`).
+    """The watch-list of a CSV, JSON or XLSX file, by its suffix.
 
-    `name` is the file's stem and `loaded_seconds` its modification time unless given. Raises WatchListError with every
-    problem of the file.
+    `name` is the file's stem and `loaded_seconds` its modification time unless given. What `head` gives
+    goes before what stands at the head of a JSON file. Bad rows are left out: see `WatchList.problems`. Raises
+    WatchListError with every problem of the file if it is wrong as a whole, or if more than `MAX_BAD` of its rows are
+    bad and not `force`.
     """
-    data, modified_seconds = read_file(path)
-    return parse_csv(
-        data,
+    with open_list(path) as opened:
+        parsed = parse_file(opened.file, path.suffix)
+        opened.check()
+    return make_list(
+        parsed,
         place=str(path),
         name=name or path.stem,
-        purpose=purpose,
-        authority=authority,
-        severity=severity,
-        loaded_seconds=modified_seconds if loaded_seconds is None else loaded_seconds,
+        head=head,
+        loaded_seconds=opened.status.st_mtime if loaded_seconds is None else loaded_seconds,
+        force=force,
     )
 
 
-def parse_csv(
-    data: bytes,
+@dataclass(frozen=True, slots=True)
+class ListFile:
+    """A watch-list file that is open for reading."""
+
+    file: BinaryIO
+    path: Path
+    status: os.stat_result
+    """When it was opened."""
+
+    def check(self) -> None:
+        """Raises WatchListError if somebody has written to it since."""
+        now = os.fstat(self.file.fileno())
+        if (now.st_size, now.st_mtime_ns) != (self.status.st_size, self.status.st_mtime_ns):
+            what = "the file changed while it was read"
+            raise WatchListError(what, place=str(self.path), cure="write to another file, then rename it")
+
+
+@contextmanager
+def open_list(path: Path) -> Iterator[ListFile]:
+    """The file at `path`. Raises WatchListError if it cannot be read, has another format or is too large."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its other end
+            raise WatchListError("is no file", place=str(path), cure="give the file that holds the list")
+        file = path.open("rb")
+    except OSError as error:
+        raise WatchListError(f"cannot be read: {error.strerror}", place=str(path), cure="check the path") from error
+    with file:
+        status, most = os.fstat(file.fileno()), MAX_BYTES.get(path.suffix.lower(), 0)
+        if not most:
+            raise WatchListError("no format of a watch-list", place=str(path), cure=f"one of {', '.join(MAX_BYTES)}")
+        if status.st_size > most:
+            what = f"{status.st_size} bytes are too many for a watch-list"
+            raise WatchListError(what, place=str(path), cure=f"at most {most}")
+        yield ListFile(file, path, status)
+
+
+def parse_file(file: BinaryIO, suffix: str) -> Parsed:
+    """What a file says; its format is that of `suffix`. Raises WatchListError if it cannot be read."""
+    try:
+        match suffix.lower():
+            case ".csv":
+                return parse_csv(file)
+            case ".json":
+                return parse_json(file.read(MAX_BYTES[".json"]))
+            case _:
+                from anpr.watch.xlsx_file import parse_xlsx
+
+                return parse_xlsx(file.read(MAX_BYTES[".xlsx"]))
+    except OSError as error:
+        raise WatchListError(f"cannot be read: {error.strerror}", cure="check the disk") from error
+
+
+def make_list(
+    parsed: Parsed,
     *,
     place: str,
     name: str,
-    purpose: str = "",
-    authority: str = "",
-    severity: Severity = "ALERT",
+    head: ListHead | None = None,
     loaded_seconds: float,
+    force: bool = False,
 ) -> WatchList:
-    """The watch-list of a CSV file's bytes. Raises WatchListError with every problem of it, at `place`."""
-    entries, problems = read_csv(data)
-    if problems:
+    """The watch-list of what a file says; arguments and errors as in `load_list`."""
+    told, wrong = read_head(parsed.head, parsed.head_lines)
+    told = told.under(head)
+    problems = (*wrong, *parsed.problems)
+    too_many = parsed.bad_rows > MAX_BAD * parsed.rows and not force
+    if wrong or not parsed.usable or too_many:
+        bad = f", {parsed.bad_rows} of {parsed.rows} rows are bad" if parsed.rows > 1 and parsed.bad_rows else ""
         raise WatchListError(
-            f"{len(problems)} problem{'s' if len(problems) > 1 else ''}, first: {problems[0]}",
+            f"{len(problems)} problem{'s' if len(problems) > 1 else ''}{bad}{FIRST}{problems[0]}",
             place=place,
             problems=tuple(f"{place}: {problem}" for problem in problems),
         )
-    version = content_version(entries)
-    return WatchList(name, version, entries, purpose, authority, severity, loaded_seconds)
+    return WatchList(
+        name=name,
+        version=parsed.entries.version(),
+        entries=parsed.entries,
+        purpose=told.purpose,
+        authority=told.authority,
+        severity=told.severity,
+        loaded_seconds=loaded_seconds,
+        owner=told.owner,
+        note=told.note,
+        limits=Limits.of(told),
+        false_hits_per_day=told.false_hits_per_day,
+        problems=parsed.problems,
+        bad_rows=parsed.bad_rows,
+    )
 
 
-def read_file(path: Path) -> tuple[bytes, float]:
-    """The bytes of a watch-list file and its modification time. Raises WatchListError if it is absent or too large."""
+def read_head(values: Mapping[str, Any], lines: Mapping[str, int]) -> tuple[ListHead, tuple[Problem, ...]]:
+    """What a list's head says, and everything that is wrong with it; `lines` tells where each value stands."""
     try:
-        stat = path.stat()
-        if stat.st_size > MAX_BYTES:
-            what = f"{stat.st_size} bytes are too many for a watch-list"
-            raise WatchListError(what, place=str(path), cure=f"at most {MAX_BYTES}")
-        return path.read_bytes(), stat.st_mtime
-    except OSError as error:
-        raise WatchListError(f"cannot be read: {error.strerror}", place=str(path), cure="check the path") from error
+        return ListHead.model_validate(values, context=Context(Path(), None)), ()
+    except ValidationError as error:
+        problems = []
+        for mistake in error.errors(include_url=False):
+            key = str(mistake["loc"][0]) if mistake["loc"] else ""
+            known = ", ".join([*ListHead.model_fields, ENTRIES])
+            if mistake["type"] == "extra_forbidden":
+                what, cure = f"unknown key {key[:80]!r}", f"one of {known}"
+            else:
+                what, cure = mistake["msg"], mistake.get("ctx", {}).get("cure", "")
+            problems.append(Problem(lines.get(key, 0), key[:80], str(values.get(key, ""))[:80], what, cure))
+        return ListHead(), tuple(problems)
 
 
-def read_csv(data: bytes) -> tuple[tuple[Entry, ...], tuple[Problem, ...]]:
-    """The entries of a CSV file's bytes, and everything that is wrong with it; use the entries only if nothing is."""
-    try:
-        text = _decode(data)
-        (number, header), *rows = _lines(text)
-        delimiter = _delimiter(header)
-        columns = _columns(header, number, delimiter)
-        if len(rows) > MAX_ENTRIES:
-            raise _Refused(Problem(0, "", "", f"{len(rows)} rows are too many", f"at most {MAX_ENTRIES}"))
-    except _Refused as refused:
-        return (), refused.problems
-    entries: list[Entry] = []
-    problems: list[Problem] = []
-    by_plate: dict[str, list[Entry]] = {}
-    for number, row in rows:
-        try:
-            entry, wrong = read_entry(_fields(row, number, columns, delimiter), line=number)
-        except _Refused as refused:
-            entry, wrong = None, refused.problems
-        problems.extend(wrong)
-        if entry is None:
-            continue
-        twins = by_plate.setdefault(entry.plate, [])
-        twin = next((twin for twin in twins if twin.overlaps(entry)), None)
-        if twin is not None:
-            what = f"{entry.plate} is already on line {twin.line}"
-            problems.append(Problem(number, "plate", entry.plate, what, "keep one, or part their times"))
-        twins.append(entry)
-        entries.append(entry)
-    if len(problems) > MAX_PROBLEMS:
-        more = len(problems) - MAX_PROBLEMS
-        problems[MAX_PROBLEMS:] = [Problem(0, "", "", f"and {more} more problems", "correct those above first")]
-    return tuple(entries), tuple(problems)
-
-
-def content_version(entries: tuple[Entry, ...]) -> str:
-    """16 hexadecimal digits that stand for the entries, in any order."""
-    content = sorted(repr(astuple(replace(entry, line=0))) for entry in entries)
-    return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
+def read_csv(data: bytes) -> tuple[Entries, tuple[Problem, ...]]:
+    """The good entries of a CSV file's bytes, and everything that is wrong with it."""
+    parsed = parse_csv(io.BytesIO(data))
+    return parsed.entries, parsed.problems
 
 
 def compare(old: WatchList, new: WatchList) -> Difference:
     """What changes from one list to another."""
-
-    def by_plate(watch_list: WatchList) -> dict[str, set[Entry]]:
-        plates: dict[str, set[Entry]] = {}
-        for entry in watch_list.entries:
-            plates.setdefault(entry.plate, set()).add(replace(entry, line=0))
-        return plates
-
-    before, after = by_plate(old), by_plate(new)
+    before, after = old.rows, new.rows
+    old_order, new_order = before.order(), after.order()
+    old_plates, old_counts = np.unique(before.plates, return_counts=True)
+    new_plates, new_counts = np.unique(after.plates, return_counts=True)
+    common, in_old, in_new = np.intersect1d(old_plates, new_plates, assume_unique=True, return_indices=True)
+    as_many = old_counts[in_old] == new_counts[in_new]
+    # Rows of a plate stand together in `order`: those of each common plate, pair by pair.
+    old_starts, new_starts = (np.cumsum(counts) - counts for counts in (old_counts, new_counts))
+    repeats = old_counts[in_old][as_many]
+    plate_of = np.repeat(np.flatnonzero(as_many), repeats)
+    within = np.arange(len(plate_of)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+    same = before.same(
+        old_order[old_starts[in_old][plate_of] + within], after, new_order[new_starts[in_new][plate_of] + within]
+    )
+    changed = ~as_many
+    changed[plate_of[~same]] = True
     return Difference(
-        added=tuple(sorted(after.keys() - before.keys())),
-        removed=tuple(sorted(before.keys() - after.keys())),
-        changed=tuple(sorted(plate for plate in before.keys() & after.keys() if before[plate] != after[plate])),
+        added_plates=np.setdiff1d(new_plates, old_plates, assume_unique=True),
+        removed_plates=np.setdiff1d(old_plates, new_plates, assume_unique=True),
+        changed_plates=common[changed],
+        kept=len(common),
     )
 
 
-class _Refused(Exception):
-    """A line, or the whole file, is of no use."""
-
-    def __init__(self, *problems: Problem) -> None:
-        super().__init__(*problems)
-        self.problems = problems
-
-
-def _decode(data: bytes) -> str:
-    save_as = "save it as CSV UTF-8"
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _Refused(Problem(0, "", "", "the file is UTF-16", save_as))
-    if b"\0" in data:
-        line = data.count(b"\n", 0, data.index(b"\0")) + 1
-        raise _Refused(Problem(line, "", "", "the line holds a NUL byte: damaged, or UTF-16", save_as))
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise _Refused(Problem(line, "", "", f"byte 0x{data[error.start]:02x} is not UTF-8", save_as)) from error
-
-
-def _lines(text: str) -> list[tuple[int, str]]:
-    """Lines with their numbers, blank ones left out."""
-    lines = [(n, line) for n, line in enumerate(re.split("\r\n|\n|\r", text), start=1) if line.strip(" \t,;")]
-    if not lines:
-        raise _Refused(Problem(0, "", "", "the file is empty", f"begin with the header {','.join(COLUMNS)}"))
-    return lines
-
-
-def _delimiter(header: str) -> str:
-    """A comma, or what a spreadsheet of another language writes instead."""
-    return next((mark for mark in ",;\t" if mark in header), ",")
-
-
-def _split(line: str, number: int, delimiter: str) -> list[str]:
-    if len(line) > MAX_LINE:
-        raise _Refused(Problem(number, "", line[:80], f"{len(line)} characters are too many", f"at most {MAX_LINE}"))
-    try:
-        fields = next(csv.reader([line], strict=True, delimiter=delimiter))
-    except csv.Error as error:
-        cure = 'close the quote on the same line, and write " inside quotes as ""'
-        raise _Refused(Problem(number, "", line[:80], f"broken quoting: {error}", cure)) from error
-    # A field that rightly holds a quote stands in the line in quotes, with the quote doubled.
-    stray = next((field for field in fields if '"' in field and _quoted(field) not in line), "")
-    if stray:
-        raise _Refused(Problem(number, "", stray[:80], "stray quote", 'write " inside quotes as ""'))
-    return [field.strip() for field in fields]
-
-
-def _quoted(field: str) -> str:
-    return '"' + field.replace('"', '""') + '"'
-
-
-def _columns(header: str, number: int, delimiter: str) -> list[str]:
-    names = [name.casefold() for name in _split(header, number, delimiter)]
-    if "plate" not in names and not set(names) & set(COLUMNS):
-        close = difflib.get_close_matches(names[0], COLUMNS, n=1)
-        if not close:
-            what = f"the header is missing, the first line is {header[:80]!r}"
-            raise _Refused(Problem(number, "", header[:80], what, f"begin with {','.join(COLUMNS)}"))
-    problems: list[Problem] = []
-    for name in names:
-        if name not in COLUMNS:
-            close = difflib.get_close_matches(name, COLUMNS, n=1)
-            cure = f"did you mean {close[0]!r}?" if close else f"one of {', '.join(COLUMNS)}"
-            problems.append(Problem(number, name, name, f"unknown column {name!r}", cure))
-        elif names.count(name) > 1:
-            problems.append(Problem(number, name, name, f"the column {name!r} is there twice", "remove one"))
-    if "plate" not in names and not any("'plate'" in problem.cure for problem in problems):
-        problems.append(Problem(number, "plate", "", "the column 'plate' is missing", "add it"))
-    if problems:
-        raise _Refused(*dict.fromkeys(problems))
-    return names
-
-
-def _fields(row: str, number: int, columns: list[str], delimiter: str) -> dict[str, str]:
-    fields = _split(row, number, delimiter)
-    if len(fields) != len(columns):
-        what = f"{len(fields)} fields where the header has {len(columns)}"
-        raise _Refused(Problem(number, "", row[:80], what, f'put a field that holds "{delimiter}" in quotes'))
-    return dict(zip(columns, fields, strict=True))
+def _texts(plates: NDArray[np.bytes_]) -> tuple[str, ...]:
+    return tuple(plate.decode() for plate in plates.tolist())

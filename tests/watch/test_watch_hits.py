@@ -11,7 +11,9 @@ from anpr.watch.matcher import Match, Matcher
 
 def match_of(sighting: Sighting, *, version: str = "v1") -> Match:
     entry = Entry("30A12345", reason="stolen 3 March", reference="12/QĐ")
-    watch_list = WatchList("stolen", version, (entry,), authority="C08", loaded_seconds=sighting.seen_seconds - 60)
+    watch_list = WatchList(
+        "stolen", version, (entry,), "theft", authority="C08", loaded_seconds=sighting.seen_seconds - 60
+    )
     (match,) = find_matches(Matcher((watch_list,)), sighting)
     return match
 
@@ -22,6 +24,7 @@ def test_a_hit_tells_what_was_read_and_what_is_listed() -> None:
     assert (hit.text, hit.listed, hit.reason, hit.severity) == ("30A12345", "30A12345", "exact", "ALERT")
     assert (hit.list_name, hit.list_version, hit.authority) == ("stolen", "v1", "C08")
     assert (hit.entry_reason, hit.reference) == ("stolen 3 March", "12/QĐ")
+    assert hit.list_purpose == "theft"
     assert hit.list_age_seconds == pytest.approx(60.0)
     assert (hit.sighting_id, hit.camera_id, hit.evidence) == (sighting.id, sighting.camera_id, sighting.evidence)
 

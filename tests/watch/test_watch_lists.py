@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anpr.config.listing import ListHead
 from anpr.errors import WatchListError
-from anpr.watch import lists
+from anpr.watch import lists, rows
 from anpr.watch.entries import COLUMNS, Entry
-from anpr.watch.lists import WatchList, compare, content_version, load_csv, read_csv
+from anpr.watch.lists import WatchList, compare, load_list, read_csv
 
 HEADER = ",".join(COLUMNS)
 
@@ -30,7 +31,7 @@ def test_a_full_row(tmp_path: Path) -> None:
         f'{HEADER}\n30A-123.45,"stolen, 3 March",check,Công an Thái Nguyên,2026-03-03,2026-03-31,12/QĐ\n',
         encoding="utf-8",
     )
-    loaded = load_csv(path, purpose="theft", authority="C08", severity="ALERT", loaded_seconds=5.0)
+    loaded = load_list(path, head=ListHead(purpose="theft", authority="C08"), loaded_seconds=5.0)
     assert (loaded.name, loaded.purpose, loaded.authority, loaded.severity) == ("stolen", "theft", "C08", "ALERT")
     assert loaded.loaded_seconds == 5.0
     (entry,) = loaded.entries
@@ -45,7 +46,7 @@ def test_a_full_row(tmp_path: Path) -> None:
         line=2,
         kind="car",
     )
-    assert load_csv(path).loaded_seconds == path.stat().st_mtime
+    assert load_list(path).loaded_seconds == path.stat().st_mtime
     assert "30A" not in repr(loaded)
 
 
@@ -123,8 +124,8 @@ def test_a_stray_quote_spoils_one_line_only() -> None:
 def test_all_problems_at_once(tmp_path: Path) -> None:
     path = tmp_path / "bad.csv"
     path.write_text("plate,severity,valid_until\n13A1,loud,never\n30A12345,,\n30O12345,,\n", encoding="utf-8")
-    with pytest.raises(WatchListError, match="4 problems, first: line 2: plate") as caught:
-        load_csv(path)
+    with pytest.raises(WatchListError, match="4 problems, 2 of 3 rows are bad, first: line 2: plate") as caught:
+        load_list(path)
     assert [problem.removeprefix(f"{path}: ").split(":")[:2] for problem in caught.value.problems] == [
         ["line 2", " plate"],
         ["line 2", " severity"],
@@ -134,7 +135,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
 
 
 def test_problems_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists, "MAX_PROBLEMS", 10)
+    monkeypatch.setattr(rows, "MAX_PROBLEMS", 10)
     problems = problems_of("plate\n" + "x\n" * 30)
     assert len(problems) == 11
     assert problems[-1].startswith("and 20 more problems")
@@ -148,21 +149,21 @@ def test_a_plate_may_be_listed_for_times_apart() -> None:
 def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "list.csv"
     path.write_text("plate\n30A12345\n30A12346\n")
-    monkeypatch.setattr(lists, "MAX_ENTRIES", 1)
+    monkeypatch.setattr(rows, "MAX_ENTRIES", 1)
     with pytest.raises(WatchListError, match="2 rows are too many"):
-        load_csv(path)
-    monkeypatch.setattr(lists, "MAX_BYTES", 10)
+        load_list(path)
+    monkeypatch.setitem(lists.MAX_BYTES, ".csv", 10)
     with pytest.raises(WatchListError, match="24 bytes are too many"):
-        load_csv(path)
+        load_list(path)
     with pytest.raises(WatchListError, match="No such file"):
-        load_csv(tmp_path / "absent.csv")
+        load_list(tmp_path / "absent.csv")
 
 
 def test_the_version_is_of_the_content() -> None:
     first, _ = read_csv(b"plate,reason\n30A12345,a\n30A12346,b\n")
     same, _ = read_csv(codecs.BOM_UTF8 + b"reason;plate\r\nb;30a12346\r\n\r\na;30a12345\r\n")
     other, _ = read_csv(b"plate,reason\n30A12345,a\n30A12346,c\n")
-    assert content_version(first) == content_version(same) != content_version(other)
+    assert first.version() == same.version() != other.version()
 
 
 def test_compare_tells_the_difference() -> None:

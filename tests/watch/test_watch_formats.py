@@ -1,0 +1,207 @@
+"""Lists from JSON files and workbooks; `scripts.bad_lists` has those that are wrong as a whole."""
+
+import io
+import json
+import os
+import time
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anpr.config.listing import ListHead
+from anpr.config.times import parse_moment
+from anpr.errors import WatchListError
+from anpr.watch import rows
+from anpr.watch.json_file import parse_json
+from anpr.watch.lists import load_list
+from anpr.watch.rows import Parsed
+from anpr.watch.xlsx_file import parse_xlsx
+
+FULL = {
+    "purpose": "theft",
+    "days": ["fri"],
+    "false_hits_per_day": 0.5,
+    "entries": [
+        {"plate": "30A-123.45", "reason": "stolen", "severity": "check", "reference": 12},
+        {"plate": "51D-*", "valid_until": "2026-06-30", "authority": None},
+    ],
+}
+
+
+def problems(parsed: Parsed) -> list[str]:
+    return [str(problem) for problem in parsed.problems]
+
+
+def test_a_full_json_list(tmp_path: Path) -> None:
+    path = tmp_path / "night.json"
+    path.write_text(json.dumps(FULL, indent=1))
+    loaded = load_list(path)
+    assert (loaded.name, loaded.purpose, loaded.false_hits_per_day) == ("night", "theft", 0.5)
+    assert loaded.limits.days == {4}
+    first, second = loaded.entries
+    assert (first.plate, first.severity, first.reference) == ("30A12345", "CHECK", "12")
+    assert (second.plate, second.valid_until_seconds) == ("51D*", parse_moment("2026-07-01"))
+    over = load_list(path, head=ListHead(purpose="other", severity="INFO"))
+    assert (over.purpose, over.severity, over.limits.days) == ("other", "INFO", {4})
+
+
+def test_problems_of_json_have_their_lines() -> None:
+    text = '[\n  {"plate": "30A12345"},\n  {"plate": "13A12345",\n   "severity": "loud"},\n  {"reason": "x"},\n  7\n]'
+    parsed = parse_json(text.encode())
+    assert [entry.plate for entry in parsed.entries] == ["30A12345"]
+    assert [problem.split(": ")[:2] for problem in problems(parsed)] == [
+        ["line 3", "plate"],
+        ["line 3", "severity"],
+        ["line 5", "plate"],
+        ["line 6", 'an entry should be an object ({"plate"'],
+    ]
+    assert (parsed.rows, parsed.bad_rows) == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"entries": 5}', "line 1: entries: should be an array"),
+        ('{"entries": [], "entries": []}', "'entries' is there twice"),
+        ('{"purpose": "x",\n "purpose": "y", "entries": []}', "line 2: purpose: 'purpose' is there twice"),
+        ("{5: 6}", "a name in quotes should stand here"),
+        ('{"entries" []}', ": should stand here"),
+        ('"plates"', "no list"),
+        ("[{}", "the file ends too early"),
+        ("[{}}", "] should stand here"),
+        ('["\xff"]', "byte 0xff is not UTF-8"),
+        (" \n", "the file is empty"),
+    ],
+)
+def test_json_that_is_no_list(text: str, told: str) -> None:
+    parsed = parse_json(text.encode("latin-1"))
+    assert not parsed.usable
+    assert told in problems(parsed)[0]
+
+
+def test_too_many_json_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "MAX_ENTRIES", 1)
+    assert "too many" in problems(parse_json(b'[{"plate": "30A12345"}, {"plate": "30A12346"}]'))[0]
+
+
+def test_a_head_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    path.write_text('{"purpose": "x",\n "severity": "loud",\n "colour": 1,\n "entries": []}')
+    with pytest.raises(WatchListError) as caught:
+        load_list(path)
+    assert [problem.removeprefix(f"{path}: ")[:16] for problem in caught.value.problems] == [
+        "line 2: severity",
+        "line 3: colour: ",
+    ]
+
+
+@given(st.text(max_size=100) | st.from_regex(r'[\[{}\]",: \nplate0-9ex]*', fullmatch=True))
+def test_any_text_gives_a_json_list_or_problems(text: str) -> None:
+    parsed = parse_json(text.encode("utf-8", "surrogatepass"))
+    assert parsed.usable or parsed.problems
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5), st.lists, max_leaves=5))
+def test_any_value_of_a_plate_is_read_or_told(value: object) -> None:
+    parsed = parse_json(json.dumps([{"plate": value}]).encode())
+    assert len(parsed.entries) == 1 or parsed.problems
+
+
+def workbook(*lines: list[object]) -> bytes:
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for line in lines:
+        book.active.append(line)
+    data = io.BytesIO()
+    book.save(data)
+    return data.getvalue()
+
+
+def test_a_full_workbook(tmp_path: Path) -> None:
+    path = tmp_path / "stolen.xlsx"
+    path.write_bytes(
+        workbook(
+            [],
+            ["Plate", "reason", "valid_from", "valid_until", "reference", None],
+            ["30A-123.45", " taken ", date(2026, 3, 1), datetime(2026, 3, 31, 18), 12],
+            [None, None],
+            ["51D-*"],
+        )
+    )
+    first, second = load_list(path).entries
+    assert (first.plate, first.reason, first.reference, first.line) == ("30A12345", "taken", "12", 3)
+    assert (first.valid_from_seconds, first.valid_until_seconds) == (
+        parse_moment("2026-03-01"),
+        parse_moment("2026-03-31 18:00"),
+    )
+    assert (second.plate, second.line) == ("51D*", 5)
+
+
+def test_problems_of_a_workbook_have_their_rows_and_columns() -> None:
+    parsed = parse_xlsx(
+        workbook(
+            ["plate", "reason"], [512345, ""], ["30A-123.45", "=A1"], ["30A-123.46", "x", "y"], ["30A-123.47", 1.5]
+        )
+    )
+    assert [problem.partition(" (")[0].split(": ") for problem in problems(parsed)] == [
+        [
+            "line 2",
+            "plate",
+            "the spreadsheet turned the plate into the number 512345",
+        ],
+        ["line 3", "reason", "the cell holds a formula"],
+        ["line 4", "a cell outside the columns of the header"],
+    ]
+    assert [entry.reason for entry in parsed.entries] == ["1.5"]
+
+
+def test_an_empty_workbook() -> None:
+    assert "the file is empty" in problems(parse_xlsx(workbook()))[0]
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_no_workbook(data: bytes) -> None:
+    assert not parse_xlsx(data).usable
+
+
+@given(st.integers(0, 4000), st.integers(0, 255))
+def test_a_damaged_workbook_is_read_or_refused(place: int, value: int) -> None:
+    data = bytearray(workbook(["plate"], ["30A-123.45"]))
+    data[place % len(data)] = value
+    parsed = parse_xlsx(bytes(data))
+    assert parsed.usable or parsed.problems
+
+
+def test_another_suffix_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("plate\n30A12345\n")
+    with pytest.raises(WatchListError, match=r"one of \.csv, \.json, \.xlsx"):
+        load_list(tmp_path / "list.txt")
+
+
+def test_a_pipe_is_no_list(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "list.csv")
+    begun = time.monotonic()
+    with pytest.raises(WatchListError, match="is no file"):
+        load_list(tmp_path / "list.csv")
+    assert time.monotonic() - begun < 5.0
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("plate\n30A12345\n")
+    real, calls = os.fstat, []
+
+    def fstat(descriptor: int) -> os.stat_result:
+        calls.append(descriptor)
+        if len(calls) > 1:
+            with path.open("a") as file:
+                file.write("30A12346\n")
+        return real(descriptor)
+
+    monkeypatch.setattr("anpr.watch.lists.os.fstat", fstat)
+    with pytest.raises(WatchListError, match="changed while it was read"):
+        load_list(path)
