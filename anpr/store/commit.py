@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from anpr.clock import Clock
 from anpr.errors import StoreError
 from anpr.records import CoverageGap, Event, Hit, Sighting
@@ -49,16 +51,22 @@ class GroupCommit:
 
         Raises StoreError, taking nothing, if commits have failed so long that `max_pending` records wait.
         """
-        self._make_room()
+        self.make_room()
         self._sightings.append(sighting)
         self._hits.extend(hits)
 
     def add_gap(self, gap: CoverageGap) -> None:
         """Take a coverage gap. Raises StoreError as `add` does."""
-        self._make_room()
+        self.make_room()
         self._gaps.append(gap)
 
-    def _make_room(self) -> None:
+    def add_hits(self, hits: Sequence[Hit]) -> None:
+        """Take hits on sightings that were committed before. Raises StoreError as `add` does."""
+        self.make_room()
+        self._hits.extend(hits)
+
+    def make_room(self) -> None:
+        """Raises StoreError if nothing can be taken."""
         if self.pending >= self._max_pending:
             raise StoreError(f"{self.pending} records wait to be committed", cure="see why the store cannot be written")
         if not self.pending:

@@ -49,6 +49,11 @@ def decode_row(seq: int, value: bytes) -> Event:
     return Event(box=row.box, epoch=row.epoch, seq=seq, committed_seconds=row.committed_seconds, record=record)
 
 
+def is_hit(value: bytes) -> bool:
+    """Whether a row holds a hit; looks at its first bytes only."""
+    return value[1:5] == b"\xa3hit"  # after the array's own byte, a MessagePack string of three characters
+
+
 def sighting_of(event: Event) -> Sighting:
     """The event's sighting. Raises StoreError if an index led to something else."""
     if not isinstance(event.record, Sighting):

@@ -5,7 +5,10 @@
     hits      sighting id, hit id → seq
     plates, times, cameras                                    see search.py; newest revision, if not withdrawn
     gaps      from, coverage gap id → seq                     newest revision
-    meta      schema, epoch, last_seq, alive
+    passages                                                  see passages.py; newest revision, if not withdrawn
+    hit_times seen, hit id → seq                              newest revision
+    hit_log, consumers                                        see outbox.py
+    meta      schema, epoch, last_seq, alive, hits_logged
 
 Commits are synchronous (sync and metasync on, no writemap): what `append` returned survives a power cut. One process
 writes; any may read. A read transaction lives for one call, so that readers never make the file grow.
@@ -35,15 +38,19 @@ from anpr.records import CoverageGap, Event, Hit, Record, Sighting
 from anpr.store.evidence import EvidenceFolder
 from anpr.store.faults import told_as_store_errors
 from anpr.store.keys import checked_name, name_key, pack_seconds, pack_seq, seq_of, stamp, unpack_seq
+from anpr.store.outbox import Outbox
+from anpr.store.passages import Block, encode_passage, read_block
 from anpr.store.rows import decode_row, encode_row, gap_of, hit_of, kind_of, sighting_of
 from anpr.store.search import Indexes, Page, Query, find_stamps
 
-SCHEMA_VERSION = 2
-"""2 added coverage gaps; a store of 1 is read, and made 2 when it is opened for writing."""
+SCHEMA_VERSION = 3
+"""2 added coverage gaps, 3 `passages` and `hit_times`; an older store is read, and made 3 when opened for writing."""
 MAP_SIZE_BYTES = 64 << 30
 """Address space, not disk: the file grows as it is filled."""
 
 _MAX_READERS = 512
+_INDEXED_AT_ONCE = 10_000
+"""Records read or written in one transaction that walks through many."""
 
 
 class _Newest(NamedTuple):
@@ -141,10 +148,15 @@ class Store:
         self._indexes = Indexes(*databases[3:])
         self._gaps = None if read_only and schema < 2 else environment.open_db(b"gaps", create=not read_only)
         if not read_only:
+            self._passages = environment.open_db(b"passages")
+            self._hit_times = environment.open_db(b"hit_times")
+            if 0 < schema < 3:
+                self._index_by_time()
             self.epoch += 1
             with environment.begin(write=True) as txn:
                 txn.put(b"schema", b"%d" % SCHEMA_VERSION, db=self._meta)
                 txn.put(b"epoch", b"%d" % self.epoch, db=self._meta)
+            self.outbox = Outbox(environment, meta=self._meta, events=self._events, begin=self._transaction)
             self.evidence.prepare()
 
     def __enter__(self) -> Self:
@@ -200,6 +212,9 @@ class Store:
                         self._index(txn, record, seq, before)
                     case Hit():
                         txn.put(name_key(record.sighting_id) + checked_name(record.id), pack_seq(seq), db=self._hits)
+                        if before is not None:
+                            txn.delete(_hit_time(hit_of(self._event_at(txn, before.seq))), db=self._hit_times)
+                        txn.put(_hit_time(record), pack_seq(seq), db=self._hit_times)
                     case CoverageGap():
                         key = pack_seconds(record.from_seconds) + checked_name(record.id)
                         txn.put(key, pack_seq(seq), db=self._gaps)
@@ -207,6 +222,7 @@ class Store:
                 txn.put(_id_key(record), pack_seq(seq) + pack_seq(record.revision), db=self._ids)
                 events.append(event)
             txn.put(b"last_seq", b"%d" % seq, db=self._meta)
+            self.outbox.note(txn, events, seq)
         self.commit_seconds.add(time.perf_counter() - began)
         self.counters.merge(skipped.counts)
         self.counters.add("records_committed", len(events))
@@ -232,6 +248,27 @@ class Store:
             yield name_key(sighting.text) + at, camera, self._indexes.plates
         yield at, camera + b"\0" + text, self._indexes.times
         yield name_key(sighting.camera_id) + at, text, self._indexes.cameras
+        passage = encode_passage(sighting)
+        if passage is not None:
+            yield at, passage, self._passages
+
+    def _index_by_time(self) -> None:
+        """Fill `passages` and `hit_times`, which the store was written without, from the log of events."""
+        after_seq = 0
+        while events := self.events(after_seq=after_seq, limit=_INDEXED_AT_ONCE):
+            with self._environment.begin(write=True) as txn:
+                for event in events:
+                    record = event.record
+                    newest = self._newest(txn, record)
+                    if newest is None or newest.seq != event.seq:
+                        continue
+                    if isinstance(record, Hit):
+                        txn.put(_hit_time(record), pack_seq(event.seq), db=self._hit_times)
+                    elif isinstance(record, Sighting) and record.state != "withdrawn":
+                        passage = encode_passage(record)
+                        if passage is not None:
+                            txn.put(stamp(record.seen_seconds, event.seq), passage, db=self._passages)
+            after_seq = events[-1].seq
 
     def mark_alive(self) -> None:
         """Note durably that the box lives now, so that its next life knows since when nobody watched."""
@@ -288,6 +325,33 @@ class Store:
                 there = cursor.next()
         return tuple(found)
 
+    def passages(self, *, from_seconds: float) -> Iterator[Block]:
+        """All passages from a wall time on, a block at a time, in order; of a store that is open for writing."""
+        first_key, after = pack_seconds(from_seconds), False
+        while True:
+            with self._reading() as txn:
+                block = read_block(txn, self._passages, first_key=first_key, after=after)
+            yield block
+            first_key, after = block.last_key, True
+            if not first_key:
+                return
+
+    def hits_since(self, from_seconds: float) -> Iterator[Hit]:
+        """The newest revisions of hits on passages from a wall time on, withdrawn ones too, in order of the passages;
+        of a store that is open for writing."""
+        first_key = pack_seconds(from_seconds)
+        while True:
+            found: list[Hit] = []
+            with self._reading() as txn, txn.cursor(self._hit_times) as cursor:
+                there = cursor.set_range(first_key)
+                while there and len(found) < _INDEXED_AT_ONCE:
+                    found.append(hit_of(self._event_at(txn, unpack_seq(cursor.value()))))
+                    first_key = cursor.key() + b"\0"
+                    there = cursor.next()
+            yield from found
+            if len(found) < _INDEXED_AT_ONCE:
+                return
+
     def search(self, query: Query) -> Page:
         """A page of sightings that answer `query`, newest first. Raises PlateError for a wrong pattern, StoreError."""
         with self._reading() as txn:
@@ -318,6 +382,12 @@ class Store:
         return tuple(found)
 
     @contextlib.contextmanager
+    def _transaction(self, write: bool) -> Iterator[lmdb.Transaction[bytes]]:
+        with told_as_store_errors(self.path):
+            with self._environment.begin(write=True) if write else self._begin_read() as txn:
+                yield txn
+
+    @contextlib.contextmanager
     def _reading(self) -> Iterator[lmdb.Transaction[bytes]]:
         with told_as_store_errors(self.path), self._begin_read() as txn:
             yield txn
@@ -337,6 +407,10 @@ class Store:
 
     def _sighting_at(self, txn: lmdb.Transaction[bytes], seq: int) -> Sighting:
         return sighting_of(self._event_at(txn, seq))
+
+
+def _hit_time(hit: Hit) -> bytes:
+    return pack_seconds(hit.seen_seconds) + checked_name(hit.id)
 
 
 def _id_key(record: Record) -> bytes:

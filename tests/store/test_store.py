@@ -107,9 +107,9 @@ def test_a_newer_schema_is_refused(tmp_path: Path, clock: ManualClock) -> None:
     with lmdb.open(str(tmp_path), max_dbs=8) as environment:
         meta = environment.open_db(b"meta")
         with environment.begin(write=True) as txn:
-            txn.put(b"schema", b"3", db=meta)
+            txn.put(b"schema", b"4", db=meta)
     for read_only in (False, True):
-        with pytest.raises(StoreError, match=r"newer anpr.*schema 3.*backup"):
+        with pytest.raises(StoreError, match=r"newer anpr.*schema 4.*backup"):
             Store.open(tmp_path, clock=clock, read_only=read_only)
 
 
@@ -236,7 +236,7 @@ def test_a_failed_commit_loses_nothing_and_can_be_tried_again(tmp_path: Path, cl
         "_, most = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
         "with Store.open(sys.argv[1], clock=SystemClock()) as store:\n"
         "    group = GroupCommit(store, clock=SystemClock(), max_records=16)\n"
-        "    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, most))\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, most))\n"
         "    for number in range(1000):\n"
         "        group.add(make_sighting(id=str(number)))\n"
         "        try: group.flush_if_due()\n"
@@ -339,3 +339,27 @@ def test_a_store_from_before_coverage_gaps_is_read_and_then_written(tmp_path: Pa
     with Store.open(tmp_path, clock=clock) as store:
         store.append([], [], [make_gap()])
         assert store.gaps() == (make_gap(),)
+
+
+def test_a_store_from_before_rules_is_indexed_by_time_when_it_is_opened_for_writing(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    with Store.open(tmp_path, clock=clock) as store:
+        for second in (3, 1, 2):
+            sighting = make_sighting(id=f"s{second}", seen_seconds=float(second), revision=0)
+            store.append([sighting], [make_hit(id=f"h{second}", sighting_id=sighting.id, seen_seconds=float(second))])
+        store.append(
+            [make_sighting(id="s1", seen_seconds=4.0, revision=1), make_sighting(id="gone", state="withdrawn")]
+        )
+        store.append([], [make_hit(id="h1", sighting_id="s1", seen_seconds=4.0, revision=2)])
+        wanted = [block.rows.tobytes() for block in store.passages(from_seconds=0.0)]
+    with lmdb.open(str(tmp_path), max_dbs=10) as environment:
+        meta = environment.open_db(b"meta")
+        by_time = [environment.open_db(name) for name in (b"passages", b"hit_times")]
+        with environment.begin(write=True) as txn:
+            for index in by_time:
+                txn.drop(index)
+            txn.put(b"schema", b"2", db=meta)
+    with Store.open(tmp_path, clock=clock) as store:
+        assert [block.rows.tobytes() for block in store.passages(from_seconds=0.0)] == wanted
+        assert [(hit.id, hit.revision) for hit in store.hits_since(0.0)] == [("h2", 1), ("h3", 1), ("h1", 2)]

@@ -1,0 +1,346 @@
+"""The box's hot memory: what has passed, by plate and by camera, and what was raised about it, by rule and by list.
+
+It holds what the rules may ask for, and no more: passages as rows of one array (`anpr.ops.passage_rows`), bounded by
+the time that the rules look back and by a number. Everything in it also lies in the store, from which it is filled
+after a restart.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anpr.metrics import Counters
+from anpr.ops import passage_rows
+from anpr.ops.passages import Traits, compact, province_code_of, unpack_id
+from anpr.plates.packed import pack, unpack
+from anpr.records import Sighting
+from anpr.rules.contract import Past, Where
+from anpr.rules.marks import Marks
+
+MOST_PASSAGES = 5_000_000
+"""64 bytes each; 14 days of 20 cameras with 15,000 vehicles a day are 4.2 million."""
+MOST_TRAITS = 65_536
+_FIELDS = ["seen", "plate", "id_high", "id_low", "millionths", "speed_kmh", "traits"]
+_UNREAD = int(passage_rows.UNREAD)
+PLACES_AT_ONCE = 32
+KEPT_AT_HAND = 100_000
+"""Passages that are not made anew from their rows: a vehicle that passes one camera passes the next. Some 40 MB."""
+FOUND_AT_ONCE = 4096
+"""Passages of one question; if there are more, it is asked again with more room."""
+
+
+def _unread(place: int) -> np.uint64:
+    """The number under which a place's passages without a plate are chained."""
+    return passage_rows.UNREAD + np.uint64(place)
+
+
+class _OfPlate:
+    """What is known of a plate from a time on, oldest first."""
+
+    __slots__ = ("from_seconds", "number", "pasts", "seen_seconds")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.from_seconds = math.inf
+        self.pasts: list[Past] = []
+        self.seen_seconds: list[float] = []
+
+
+class _Wanted:
+    """Of which traits something holds."""
+
+    __slots__ = ("asked", "by_code", "some")
+
+    def __init__(self) -> None:
+        self.asked = 0
+        """How many of the traits it was asked of."""
+        self.by_code = np.zeros(MOST_TRAITS, np.bool_)
+        self.some = False
+
+
+class HotHistory:
+    """A `History` that grows by `add`. Use from one thread."""
+
+    def __init__(
+        self,
+        *,
+        keep_seconds: float,
+        raised_seconds: float = 86_400.0,
+        list_seconds: float = 86_400.0,
+        most_passages: int = MOST_PASSAGES,
+    ) -> None:
+        """Keeps passages for `keep_seconds` before the newest, what rules raised for `raised_seconds`, what lists
+        raised for `list_seconds`; and of passages no more than `most_passages`."""
+        self.counters = Counters()
+        self.keep_seconds = keep_seconds
+        self.newest_seconds = -math.inf
+        """Of all passages ever added."""
+        self.raised_marks: Marks[tuple[str, str]] = Marks(raised_seconds)
+        """By rule and cooldown key."""
+        self.list_marks: Marks[str] = Marks(list_seconds)
+        """By list."""
+        self._rows, self._table, self._book = passage_rows.make_rows(most_passages)
+        self._slices = passage_rows.make_slices(PLACES_AT_ONCE, keep_seconds)
+        self._places: dict[str, int] = {}
+        self._codes: dict[Traits, int] = {}
+        self._traits: list[Traits] = []
+        self._found = np.empty(FOUND_AT_ONCE, np.int32)
+        self._where: dict[Where, _Wanted] = {}
+        self._known: dict[int, Past] = {}
+        """The passages of some rows, those made last."""
+        self._of_plate: dict[str, _OfPlate] = {}
+        """What was asked of plates since the last change: several rules ask the same."""
+
+    @property
+    def passages(self) -> int:
+        """How many are remembered."""
+        return int(self._book[passage_rows.LIVE])
+
+    @property
+    def plates(self) -> int:
+        """How many different ones."""
+        return int(self._book[passage_rows.PLATES])
+
+    @property
+    def oldest_seconds(self) -> float:
+        """From when on the memory is whole; infinite while it is empty."""
+        oldest = self._book[passage_rows.OLDEST]
+        return math.inf if oldest == passage_rows.NONE else float(self._rows[oldest]["seen"])
+
+    # Growing
+
+    def add(self, sighting: Sighting) -> None:
+        """Remember a sighting. What cannot be remembered is counted in `counters`."""
+        told = compact(sighting)
+        if told is None:
+            self.counters.add("history_dropped", reason="plate or id")
+            return
+        code = self._code(told.traits)
+        if code is None:
+            self.counters.add("history_dropped", reason="too many cameras or kinds")
+            return
+        self._of_plate.clear()
+        self.newest_seconds = max(self.newest_seconds, told.seen_seconds)
+        row = passage_rows.append(
+            self._rows,
+            self._table,
+            self._slices,
+            self._book,
+            told.seen_seconds,
+            np.uint64(told.plate),
+            np.uint64(told.id_high),
+            np.uint64(told.id_low),
+            told.millionths,
+            told.speed_kmh,
+            self._places[told.traits.camera_id],
+            code,
+            self.newest_seconds - self.keep_seconds,
+        )
+        if row < 0:
+            row = -1 - row
+            self.counters.add("history_dropped", reason="full")
+        self._keep(row, self._past((told.seen_seconds, *told[1:6], code), sighting.text))
+
+    def remove(self, sighting: Sighting) -> None:
+        """Forget a sighting, given as the revision that was added. One that is not remembered is let pass."""
+        told = compact(sighting)
+        place = self._places.get(sighting.camera_id)
+        if told is None or place is None:
+            return
+        self._of_plate.clear()
+        passage_rows.take_out(
+            self._rows,
+            self._table,
+            self._slices,
+            self._book,
+            np.uint64(told.plate) or _unread(place),
+            told.seen_seconds,
+            np.uint64(told.id_high),
+            np.uint64(told.id_low),
+        )
+
+    def load(self, rows: passage_rows.Rows, traits: Sequence[Traits]) -> None:
+        """Remember many at once, in order of time: (n,) ROW, whose `traits` are indexes into `traits`."""
+        if not len(rows):
+            return
+        codes = [self._code(each) for each in traits]
+        known = np.array([code is not None for code in codes])[rows["traits"]]
+        if not known.all():
+            self.counters.add("history_dropped", int((~known).sum()), reason="too many cameras or kinds")
+            rows = rows[known]
+        places = np.array([self._places.get(each.camera_id, 0) for each in traits], np.uint16)
+        rows["place"] = places[rows["traits"]]
+        rows["traits"] = np.array([code or 0 for code in codes], np.uint16)[rows["traits"]]
+        self._of_plate.clear()
+        self.newest_seconds = max(self.newest_seconds, float(rows["seen"].max()))
+        self._known.clear()
+        lost = passage_rows.append_many(
+            self._rows, self._table, self._slices, self._book, rows, self.newest_seconds - self.keep_seconds
+        )
+        if lost:
+            self.counters.add("history_dropped", lost, reason="full")
+
+    def _code(self, traits: Traits) -> int | None:
+        """The number of these traits, whose camera has a place; None if there are too many."""
+        code = self._codes.get(traits)
+        if code is not None:
+            return code
+        if len(self._traits) >= MOST_TRAITS:
+            return None
+        if traits.camera_id not in self._places:
+            if len(self._places) >= passage_rows.MOST_PLACES:
+                return None
+            self._places[traits.camera_id] = len(self._places)
+            if len(self._places) > len(self._slices):
+                more = passage_rows.make_slices(len(self._slices), self.keep_seconds)
+                self._slices = np.concatenate([self._slices, more])
+        code = self._codes[traits] = len(self._traits)
+        self._traits.append(traits)
+        return code
+
+    # Asking: see anpr.rules.contract.History
+
+    def of_plate(
+        self, plate: str, from_seconds: float, until_seconds: float, where: Where | None = None
+    ) -> Sequence[Past]:
+        if where is not None:
+            return self._of_plate_where(plate, from_seconds, until_seconds, where)
+        known = self._of_plate.get(plate)
+        if known is None:
+            known = self._of_plate[plate] = _OfPlate(pack(plate) or 0)
+        if from_seconds < known.from_seconds:
+            self._look_back(known, plate, from_seconds)
+        low = bisect_left(known.seen_seconds, from_seconds)
+        high = bisect_right(known.seen_seconds, until_seconds, low)
+        return known.pasts[low:high]
+
+    def at_camera(self, camera_id: str, from_seconds: float, until_seconds: float) -> Sequence[Past]:
+        place = self._places.get(camera_id)
+        if place is None:
+            return ()
+
+        def find() -> int:
+            return passage_rows.at_place(self._rows, self._slices, place, from_seconds, until_seconds, self._found)
+
+        return self._pasts(self._all(find))
+
+    def unread_at(self, camera_id: str, from_seconds: float, until_seconds: float) -> Sequence[Past]:
+        place = self._places.get(camera_id)
+        if place is None:
+            return ()
+        plate = _unread(place)
+
+        def find() -> int:
+            return passage_rows.of_plate(self._rows, self._table, plate, from_seconds, until_seconds, self._found)
+
+        return self._pasts(self._all(find))
+
+    def since(self, from_seconds: float) -> Iterator[Past]:
+        """Every passage from a time on, camera by camera."""
+        for camera_id in self._places:
+            yield from self.at_camera(camera_id, from_seconds, self.newest_seconds)
+
+    def raised(self, rule: str, key: str, from_seconds: float, until_seconds: float) -> Sequence[tuple[float, str]]:
+        return self.raised_marks.between((rule, key), from_seconds, until_seconds)
+
+    def list_hits(self, list_name: str, from_seconds: float, until_seconds: float) -> int:
+        return self.list_marks.count(list_name, from_seconds, until_seconds)
+
+    def _of_plate_where(self, text: str, from_seconds: float, until_seconds: float, where: Where) -> Sequence[Past]:
+        wanted, some = self._wanted(where)
+        number = pack(text) if some else 0
+        if not number:
+            return ()
+        plate = np.uint64(number)
+
+        def find() -> int:
+            return passage_rows.of_plate_where(
+                self._rows, self._table, plate, from_seconds, until_seconds, wanted, self._found
+            )
+
+        return self._pasts(self._all(find), text)
+
+    def _wanted(self, where: Where) -> tuple[NDArray[np.bool_], bool]:
+        """By the number of traits whether `where` holds of them; and whether it holds of any."""
+        known = self._where.get(where)
+        if known is None:
+            known = self._where[where] = _Wanted()
+        while known.asked < len(self._traits):
+            known.by_code[known.asked] = where(self._past((0.0, 0, 0, 0, 0, math.nan, known.asked), ""))
+            known.some |= bool(known.by_code[known.asked])
+            known.asked += 1
+        return known.by_code, known.some
+
+    def _look_back(self, known: _OfPlate, text: str, from_seconds: float) -> None:
+        """Let what is known of a plate begin at `from_seconds`."""
+        plate, until_seconds = np.uint64(known.number), math.nextafter(known.from_seconds, -math.inf)
+
+        def find() -> int:
+            return passage_rows.of_plate(self._rows, self._table, plate, from_seconds, until_seconds, self._found)
+
+        if plate:
+            pasts = self._pasts(self._all(find), text)
+            known.pasts[:0] = pasts
+            known.seen_seconds[:0] = [past.seen_seconds for past in pasts]
+        known.from_seconds = from_seconds
+
+    def _all(self, find: Callable[[], int]) -> int:
+        """What `find` returns once there is room for all that it finds."""
+        count = find()
+        if count > len(self._found):
+            self._found = np.empty(2 * count, np.int32)
+            count = find()
+        return count
+
+    def _pasts(self, count: int, text: str = "") -> list[Past]:
+        """The first `count` rows found, oldest first; all of the plate `text`, or each of its own."""
+        if not count:
+            return []
+        known = self._known
+        rows = self._found[:count][::-1].tolist()
+        missing = [row for row in rows if row not in known]
+        if not missing:
+            return [known[row] for row in rows]
+        made = [self._past(each, text) for each in self._rows[_FIELDS][missing].tolist()]
+        if len(missing) == len(rows):
+            pasts = made
+        else:
+            of_row = dict(zip(missing, made, strict=True))
+            pasts = [known.get(row) or of_row[row] for row in rows]
+        for row, past in zip(missing, made, strict=True):
+            self._keep(row, past)
+        return pasts
+
+    def _keep(self, row: int, past: Past) -> None:
+        """Keep the passage of a row at hand."""
+        known = self._known
+        known.pop(row, None)
+        known[row] = past
+        if len(known) > KEPT_AT_HAND:
+            del known[next(iter(known))]
+
+    def _past(self, row: tuple[float, int, int, int, int, float, int], text: str) -> Past:
+        seen_seconds, plate, id_high, id_low, millionths, speed_kmh, code = row
+        text = text or ("" if plate >= _UNREAD else unpack(plate))
+        traits = self._traits[code]
+        return Past(
+            id=unpack_id(id_high, id_low, short=traits.short_id),
+            site_id=traits.site_id,
+            camera_id=traits.camera_id,
+            seen_seconds=seen_seconds,
+            text=text,
+            kind=traits.kind,
+            probability=millionths / 1e6,
+            colour=traits.colour,
+            province_code=province_code_of(traits, text),
+            direction=traits.direction,
+            unreadable=traits.unreadable,
+            lane=traits.lane,
+            vehicle_class=traits.vehicle_class,
+            speed_kmh=None if speed_kmh != speed_kmh else round(speed_kmh, 3),
+        )

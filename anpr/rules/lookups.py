@@ -1,0 +1,225 @@
+"""Look-ups in external registers: named callables with a time limit. One that fails or is late is unknown, and counted.
+
+Each register has one thread of its own, which waits for it. After a question that it answered late or not at all, a
+register rests: until then all answers are unknown at once, so that a slow register cannot hold up the box. Answers are
+kept for a while, so that the several rules that ask about a passage, and its revisions, cost one question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime
+from dataclasses import dataclass, field
+from math import inf
+from queue import SimpleQueue
+from threading import Thread
+from typing import Protocol
+
+import structlog
+
+from anpr.clock import Clock
+from anpr.config.times import parse_moment
+from anpr.metrics import Counters
+from anpr.rules.judgement import Deep, Finding, Judgement
+from anpr.rules.language import Lookup, Value
+from anpr.rules.logic import Truth
+from anpr.rules.wording import same
+
+Record = Mapping[str, Value]
+"""What a register has on a plate, by field."""
+Ask = Callable[[str], Record | None]
+"""A register: takes a plate in the engine's form; None: it has no such plate. May take its time, and may raise."""
+
+TIMEOUT_SECONDS = 0.2
+REST_SECONDS = 5.0
+"""After a late or failed answer."""
+KEPT_SECONDS = 60.0
+MOST_KEPT = 10_000
+
+
+class _Worker:
+    """Asks one register in a thread of its own, which ends with the process even if the register never answers."""
+
+    def __init__(self, name: str, ask: Ask) -> None:
+        self._questions: SimpleQueue[tuple[str, Future[Record | None]] | None] = SimpleQueue()
+        self._ask = ask
+        Thread(target=self._run, name=f"register-{name}", daemon=True).start()
+
+    def submit(self, plate: str) -> Future[Record | None]:
+        """The answer to come."""
+        answer: Future[Record | None] = Future()
+        self._questions.put((plate, answer))
+        return answer
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._questions.put(None)
+
+    def _run(self) -> None:
+        while (question := self._questions.get()) is not None:
+            plate, answer = question
+            try:
+                answer.set_result(self._ask(plate))
+            except Exception as error:  # noqa: BLE001  # whatever went wrong is told to who waits for the answer
+                answer.set_exception(error)
+
+
+@dataclass(slots=True)
+class _Register:
+    ask: Ask
+    timeout_seconds: float
+    worker: _Worker | None
+    """None: it answers from memory, and is asked directly."""
+    rests_until_seconds: float = -inf
+    failing: bool = False
+
+
+class Registers(Protocol):
+    """What rules ask."""
+
+    def ask(self, name: str, plate: str) -> Record | None:
+        """What register `name` has on a plate, nothing for a plate it does not have; None if that is unknown."""
+        ...
+
+
+@dataclass(slots=True)
+class Lookups:
+    """The registers of a box, by name. Ask from one thread; close it when done."""
+
+    clock: Clock
+    counters: Counters = field(default_factory=Counters)
+    _registers: dict[str, _Register] = field(default_factory=dict)
+    _kept: dict[tuple[str, str], tuple[float, Record]] = field(default_factory=dict)
+
+    def register(self, name: str, ask: Ask, *, timeout_seconds: float | None = TIMEOUT_SECONDS) -> None:
+        """Let rules ask `ask` as `name`; `timeout_seconds` None: it answers from memory and needs no time limit.
+
+        Raises ValueError if the name is taken.
+        """
+        if name in self._registers:
+            raise ValueError(f"a register {name!r} is there already")
+        worker = None if timeout_seconds is None else _Worker(name, ask)
+        self._registers[name] = _Register(ask, timeout_seconds or 0.0, worker)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The registers that are set up."""
+        return frozenset(self._registers)
+
+    def ask(self, name: str, plate: str) -> Record | None:
+        """What register `name` has on a plate, nothing for a plate it does not have; None if that is unknown."""
+        register = self._registers.get(name)
+        if register is None:
+            return None
+        now = self.clock.monotonic_seconds()
+        kept = self._kept.get((name, plate))
+        if kept is not None and now < kept[0]:
+            return kept[1]
+        answer = self._answer(name, register, plate)
+        if answer is not None and register.worker is not None:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            self._kept[name, plate] = (now + KEPT_SECONDS, answer)
+        return answer
+
+    def close(self) -> None:
+        """Ask no more; a register that never answers is not waited for."""
+        for register in self._registers.values():
+            if register.worker is not None:
+                register.worker.close()
+
+    def _answer(self, name: str, register: _Register, plate: str) -> Record | None:
+        now = self.clock.monotonic_seconds()
+        if now < register.rests_until_seconds:
+            self.counters.add("lookups_unknown", reason="resting")
+            return None
+        try:
+            if register.worker is None:
+                answer = register.ask(plate)
+            else:
+                answer = register.worker.submit(plate).result(register.timeout_seconds)
+        except NotInTime:
+            self._fail(name, register, "late", f"no answer within {register.timeout_seconds:g} s")
+            return None
+        except Exception as error:  # noqa: BLE001  # a register is somebody else's program
+            self._fail(name, register, "failed", f"{type(error).__name__}: {error}")
+            return None
+        if register.failing:
+            register.failing = False
+            structlog.get_logger().info("register_answers", register=name)
+        return answer or {}
+
+    def _fail(self, name: str, register: _Register, reason: str, problem: str) -> None:
+        self.counters.add("lookups_unknown", reason=reason)
+        if register.worker is not None:
+            register.rests_until_seconds = self.clock.monotonic_seconds() + REST_SECONDS
+        if not register.failing:
+            register.failing = True
+            structlog.get_logger().warning("register_fails", register=name, problem=problem)
+
+
+def lookup(predicate: Lookup, registers: Registers) -> Deep:
+    """What an external register says of the plate."""
+    holds = _test(predicate)
+    name = predicate.field
+
+    def test(judgement: Judgement) -> Truth:
+        if not judgement.sighting.text:
+            return None
+        record = registers.ask(predicate.source, judgement.sighting.text)
+        if record is None:
+            return None
+        if name is None:
+            return bool(record) is predicate.known
+        value = record.get(name)
+        return None if value is None else holds(value, judgement)
+
+    def tell(judgement: Judgement, finding: Finding) -> None:
+        record = registers.ask(predicate.source, judgement.sighting.text) or {}
+        for field_name, value in record.items():
+            finding.add((), **{f"{predicate.source}.{field_name}": same(_plain(value))})
+
+    return Deep(test, tell)
+
+
+def _test(predicate: Lookup) -> Callable[[Value, Judgement], Truth]:
+    if predicate.one_of is not None or predicate.none_of is not None:
+        wanted = frozenset(_plain(value).casefold() for value in predicate.one_of or predicate.none_of or ())
+        among = predicate.one_of is not None
+        return lambda value, _: (_plain(value).casefold() in wanted) is among
+    if predicate.over is not None or predicate.under is not None:
+        return lambda value, _: _beyond(value, predicate.over, predicate.under)
+    if predicate.older_than is not None:
+        age = predicate.older_than
+        return lambda value, judgement: _older(value, judgement.sighting.seen_seconds - age)
+    attribute = predicate.differs_from or ""
+    return lambda value, judgement: _differs(value, str(getattr(judgement.sighting, attribute)))
+
+
+def _plain(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, int | float) else value.strip()
+
+
+def _beyond(value: Value, over: float | None, under: float | None) -> Truth:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return (over is None or number > over) and (under is None or number < under)
+
+
+def _older(value: Value, than_seconds: float) -> Truth:
+    """A day is over when the next one begins."""
+    try:
+        return parse_moment(str(value), end_of_day=True) <= than_seconds
+    except ValueError:
+        return None
+
+
+def _differs(value: Value, seen: str) -> Truth:
+    if seen in ("", "unknown"):
+        return None
+    return _plain(value).casefold() != seen

@@ -1,0 +1,136 @@
+"""Opens what a site file says of rules: the rules, the map, the declarations, the registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from anpr.clock import Clock
+from anpr.config.ruling import Register, Rules
+from anpr.config.site import Camera, Site
+from anpr.errors import ConfigError, DeclarationError
+from anpr.metrics import Counters
+from anpr.rules.book import RuleBook
+from anpr.rules.declaration import read_csv
+from anpr.rules.declarations import Declarations
+from anpr.rules.explain import Known
+from anpr.rules.load import RuleSet, load_rules
+from anpr.rules.lookups import Lookups
+from anpr.rules.places import Place, Places
+from anpr.rules.registers import http_register, read_register
+
+KEPT_SECONDS = 90 * 86400.0
+"""How long pushed declarations that hold no more are kept."""
+
+
+JOURNAL = "declarations.jsonl"
+"""In the store's folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRules:
+    """The rules of a box with all that they ask. Close it when done."""
+
+    book: RuleBook
+    lookups: Lookups
+    declarations: Declarations
+
+    def totals(self) -> Counters:
+        """What the rules, the registers and the declarations have counted."""
+        total = Counters()
+        for counters in (self.book.counters, self.lookups.counters, self.declarations.counters):
+            total.merge(counters.counts)
+        return total
+
+    def close(self) -> None:
+        """Ask no register any more."""
+        self.lookups.close()
+
+
+def load_site_rules(rules: Rules) -> RuleSet:
+    """The rules that a site file names, as it changes them. Raises ConfigError with all mistakes."""
+    return load_rules([rules.folder], zones=rules.zones, overrides=rules.overrides, dry_run=rules.dry_run)
+
+
+def open_rules(site: Site, *, clock: Clock) -> OpenRules | None:
+    """The rules of a site, ready to be asked; None if it has none.
+
+    A site has declarations if it names a file of them, or an intake: what comes in there is kept in the store's folder.
+    Else what rules ask of them is unknown. Raises ConfigError or DeclarationError with all mistakes.
+    """
+    rules = site.rules
+    if rules is None:
+        return None
+    checked = load_site_rules(rules)
+    declarations: Declarations | None = None
+    if rules.declarations is not None or rules.intake is not None:
+        declarations = Declarations()
+    if declarations is not None and rules.declarations is not None:
+        declarations.load(rules.declarations)
+    if declarations is not None and rules.intake is not None:
+        forget_before_seconds = clock.wall_seconds() - KEPT_SECONDS
+        declarations.open_journal(site.store.path / JOURNAL, forget_before_seconds=forget_before_seconds)
+    lookups = Lookups(clock)
+    for register in rules.lookups:
+        _register(lookups, register)
+    book = checked.book(places=places_of(site), registers=lookups, declarations=declarations)
+    return OpenRules(book, lookups, Declarations() if declarations is None else declarations)
+
+
+def problems_of(site: Site) -> tuple[str, ...]:
+    """What is wrong with the rules of a site, its declarations and its registers; nothing is changed."""
+    rules = site.rules
+    if rules is None:
+        return ()
+    problems: list[str] = []
+    reads: list[Callable[[], object]] = [lambda: load_site_rules(rules)]
+    if rules.declarations is not None:
+        declared = rules.declarations
+        reads.append(lambda: read_csv(declared))
+    reads += [partial(read_register, register.file) for register in rules.lookups if register.file is not None]
+    for read in reads:
+        try:
+            read()
+        except (ConfigError, DeclarationError) as error:
+            problems += error.problems
+    return tuple(problems)
+
+
+def places_of(site: Site) -> Places:
+    """The map of a site."""
+    distances = site.rules.distances if site.rules else ()
+    return Places.of(
+        (_place(camera, site.site.id) for camera in site.cameras), ((way.one, way.other, way.km) for way in distances)
+    )
+
+
+def known_of(site: Site) -> Known:
+    """What a site can tell its rules; the engine itself measures neither lane nor speed nor class."""
+    rules = site.rules
+    return Known(
+        places_of(site),
+        registers={register.name for register in rules.lookups} if rules else (),
+        declarations=rules is not None and (rules.declarations is not None or rules.intake is not None),
+    )
+
+
+def _register(lookups: Lookups, register: Register) -> None:
+    if register.file is not None:
+        lookups.register(register.name, read_register(register.file), timeout_seconds=None)
+    elif register.url is not None:
+        seconds = register.timeout_seconds
+        lookups.register(register.name, http_register(register.url, timeout_seconds=seconds), timeout_seconds=seconds)
+
+
+def _place(camera: Camera, site_id: str) -> Place:
+    place = camera.place
+    return Place(
+        camera_id=camera.id,
+        site_id=site_id,
+        road=place.road,
+        km=place.km,
+        province=place.province or "",
+        inbound=place.inbound or "unknown",
+        only="unknown" if camera.direction == "both" else camera.direction,
+    )

@@ -1,0 +1,1 @@
+"""A day of traffic past three cameras, with planted cases of every rule."""
