@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -119,6 +120,17 @@ class Unknown:
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Message)
 _ANY_DECODER = msgspec.json.Decoder(_AnyMessage)
+_KINDS: dict[type[Record], tuple[Any, str]] = {
+    Sighting: (SightingMessage, "urn:anpr:schema:vn.anpr.sighting.v1#/$defs/Sighting"),
+    Hit: (HitMessage, "urn:anpr:schema:vn.anpr.hit.v1#/$defs/Hit"),
+    CoverageGap: (CoverageMessage, "urn:anpr:schema:vn.anpr.coverage.v1#/$defs/CoverageGap"),
+}
+"""The message that carries each kind of record, and the schema of its data."""
+_MAY_BE_NONE = {
+    record: tuple(field.name for field in msgspec.structs.fields(record) if field.default is None)
+    for record in (Sighting, Hit, CoverageGap)
+}
+"""Fields of each kind of record whose value may be None: those whose default it is."""
 _TYPES = frozenset(str(message.__struct_config__.tag) for message in MESSAGES)
 
 
@@ -132,7 +144,7 @@ def encode(thing: Event | Heartbeat) -> tuple[bytes, bytes]:
         raise BusError(
             f"an event of {len(payload)} bytes cannot be sent", cure=f"keep records below {MAX_MESSAGE_BYTES} bytes"
         )
-    if b"null" in payload:
+    if payload.count(b"null") != _absent(thing):
         decode(payload)  # NaN and infinity become null, which no receiver takes: better told here than lost there
     return topic_of(thing).encode(), payload
 
@@ -150,6 +162,18 @@ def decode(payload: bytes) -> Event | Heartbeat | Unknown:
         raise BusError(f"a message is not ours: {error}", cure="see who publishes on this endpoint") from error
 
 
+def event_id(event: Event) -> str:
+    """The same for the same thing, also if it is sent again or has another number."""
+    record = event.record
+    match record:
+        case Hit():
+            return f"hit.{record.id}.{record.revision}"
+        case CoverageGap():
+            return f"coverage.{record.id}.{record.revision}"
+        case Sighting():
+            return f"sighting.{record.id}.{record.revision}"
+
+
 def topic_of(thing: Event | Heartbeat) -> str:
     """`sighting.<site>.<camera>`, `hit.<severity>.<site>`, `coverage.<site>.<camera>` or `health.<box>`."""
     if isinstance(thing, Heartbeat):
@@ -161,6 +185,7 @@ def topic_of(thing: Event | Heartbeat) -> str:
     return f"{kind}.{topic_part(record.site_id)}.{topic_part(record.camera_id)}"
 
 
+@lru_cache(maxsize=1024)
 def topic_part(name: str) -> str:
     """`name` as one part of a topic: characters other than `A-Z a-z 0-9 - _ ~` are percent-encoded, the dot too."""
     return quote(name, safe="", errors="replace").replace(".", "%2E")
@@ -184,51 +209,43 @@ def _schema_id(type_name: str) -> str:
 
 
 def _message(thing: Event | Heartbeat) -> Message:
-    common: dict[str, Any] = {
-        "specversion": "1.0",
-        "source": f"/box/{thing.box}",
-        "box": thing.box,
-        "epoch": thing.epoch,
-    }
     if isinstance(thing, Heartbeat):
         return HeartbeatMessage(
+            specversion="1.0",
             id=f"heartbeat.{thing.epoch}.{round(thing.sent_seconds * 1000)}",
+            source=f"/box/{thing.box}",
             time=_rfc3339(thing.sent_seconds),
             subject=thing.box,
             dataschema=_schema_id("vn.anpr.heartbeat.v1") + "#/$defs/Heartbeat",
+            box=thing.box,
+            epoch=thing.epoch,
             sequence=f"{thing.last_seq:0{SEQUENCE_DIGITS}}",
             data=thing,
-            **common,
         )
     record = thing.record
-    common |= {
-        "time": _rfc3339(_when(record)),
-        "subject": record.camera_id,
-        "sequence": f"{thing.seq:0{SEQUENCE_DIGITS}}",
-        "committed": _rfc3339(thing.committed_seconds),
-    }
-    match record:
-        case Hit():
-            return HitMessage(
-                id=f"hit.{record.id}.{record.revision}",
-                dataschema=_schema_id("vn.anpr.hit.v1") + "#/$defs/Hit",
-                data=record,
-                **common,
-            )
-        case CoverageGap():
-            return CoverageMessage(
-                id=f"coverage.{record.id}.{record.revision}",
-                dataschema=_schema_id("vn.anpr.coverage.v1") + "#/$defs/CoverageGap",
-                data=record,
-                **common,
-            )
-        case Sighting():
-            return SightingMessage(
-                id=f"sighting.{record.id}.{record.revision}",
-                dataschema=_schema_id("vn.anpr.sighting.v1") + "#/$defs/Sighting",
-                data=record,
-                **common,
-            )
+    kind, dataschema = _KINDS[type(record)]
+    message: Message = kind(
+        specversion="1.0",
+        id=event_id(thing),
+        source=f"/box/{thing.box}",
+        time=_rfc3339(_when(record)),
+        subject=record.camera_id,
+        dataschema=dataschema,
+        box=thing.box,
+        epoch=thing.epoch,
+        sequence=f"{thing.seq:0{SEQUENCE_DIGITS}}",
+        committed=_rfc3339(thing.committed_seconds),
+        data=record,
+    )
+    return message
+
+
+def _absent(thing: Event | Heartbeat) -> int:
+    """How many values of the record are rightly null."""
+    if isinstance(thing, Heartbeat):
+        return 0
+    record = thing.record
+    return sum(getattr(record, name) is None for name in _MAY_BE_NONE[type(record)])
 
 
 def _when(record: Record) -> float:
@@ -244,12 +261,11 @@ def _thing(message: Message) -> Event | Heartbeat:
         if (beat.box, beat.epoch, beat.last_seq) != (message.box, message.epoch, int(message.sequence)):
             raise ValueError("a heartbeat contradicts its own attributes")
         return beat
-    committed_seconds = round(datetime.fromisoformat(message.committed).timestamp(), 3)
     return Event(
         box=message.box,
         epoch=message.epoch,
         seq=int(message.sequence),
-        committed_seconds=committed_seconds,
+        committed_seconds=_wall_seconds(message.committed),
         record=message.data,
     )
 
@@ -264,5 +280,11 @@ def _unknown(payload: bytes) -> Unknown | None:
     return Unknown(message.type, message.box, message.epoch, int(message.sequence))
 
 
+@lru_cache(maxsize=1024)  # a group of events was committed at one time
 def _rfc3339(wall_seconds: float) -> str:
     return datetime.fromtimestamp(wall_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@lru_cache(maxsize=1024)
+def _wall_seconds(rfc3339: str) -> float:
+    return round(datetime.fromisoformat(rfc3339).timestamp(), 3)

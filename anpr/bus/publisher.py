@@ -1,4 +1,4 @@
-"""The live feed: a PUB socket. A slow or absent subscriber loses its own messages and sees it by the numbers."""
+"""The live feed: an XPUB socket. A slow or absent subscriber loses its own messages and sees it by the numbers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import Self
 
 import zmq
 
-from anpr.bus.events import Heartbeat, encode, topic_of
-from anpr.bus.sockets import check_endpoint, set_common_options, told_as_bus_errors
+from anpr.bus.door import BoundSocket, Door
+from anpr.bus.events import Heartbeat, encode
 from anpr.clock import Clock
-from anpr.endpoints import stays_on_this_machine
 from anpr.errors import BusError
 from anpr.metrics import Counters
 from anpr.records import Event
 
 _MAX_SUBSCRIPTION_BYTES = 4096
-"""All that a subscriber may send."""
+"""All that a subscriber may send at once …"""
+_MOST_SUBSCRIPTIONS = 256
+"""… and how often in its life: it asks for topics when it comes, and then is silent."""
+_MOST_HEARD = 1000
+"""Subscriptions taken in one turn."""
 
 
 class Publisher:
@@ -34,20 +37,15 @@ class Publisher:
         heartbeat_seconds: float = 1.0,
         queue_messages: int = 10_000,
         allow_unencrypted: bool = False,
+        door: Door | None = None,
     ) -> None:
         """Bind to `endpoint`, `tcp://host:port` (port `*` picks a free one) or `ipc://path`.
 
         `last_seq` is the store's newest event: heartbeats tell it, also before this life has published any.
-        `queue_messages` bounds what is held per subscriber; beyond it, that subscriber's messages are dropped. Raises
-        BusError if the endpoint is wrong or taken, or reaches other machines without `allow_unencrypted`.
+        `queue_messages` bounds what is held per subscriber; beyond it, that subscriber's messages are dropped. `door`
+        says who may come in, and has its turn from its owner; None: a door of its own, without keys. Raises BusError if
+        the endpoint is wrong or taken, or reaches other machines neither encrypted nor with `allow_unencrypted`.
         """
-        check_endpoint(endpoint)
-        if not allow_unencrypted and not stays_on_this_machine(endpoint):
-            raise BusError(
-                "events would leave this machine unencrypted",
-                place=endpoint,
-                cure="bind to tcp://127.0.0.1:port, or allow it in words if the network is your own",
-            )
         self.box = box
         self.epoch = epoch
         self.last_seq = last_seq
@@ -55,18 +53,17 @@ class Publisher:
         self._clock = clock
         self._heartbeat_seconds = heartbeat_seconds
         self._heartbeat_due_seconds = clock.monotonic_seconds()
+        self._queue_messages = queue_messages
         self._thread = threading.get_ident()
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._owns_door = door is None
+        self._door = door or Door(clock=clock, allow_unencrypted=allow_unencrypted)
+        self._generation = self._door.generation
         try:
-            self._socket = self._context.socket(zmq.PUB)
-            set_common_options(self._socket, endpoint, max_message_bytes=_MAX_SUBSCRIPTION_BYTES)
-            self._socket.sndhwm = queue_messages
-            with told_as_bus_errors(endpoint, cure="is another anpr running, and is the address this machine's?"):
-                self._socket.bind(endpoint)
-            self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+            self._bound = self._bind(endpoint)
         except BaseException:
-            self._context.destroy(linger=0)
+            self.close()
             raise
+        self.endpoint = self._bound.endpoint
 
     def __repr__(self) -> str:
         return f"Publisher({self.endpoint!r}, box={self.box!r}, epoch={self.epoch}, last_seq={self.last_seq})"
@@ -79,22 +76,50 @@ class Publisher:
     ) -> None:
         self.close()
 
+    @property
+    def subscribers(self) -> int:
+        """Connections, of whatever kind."""
+        return self._bound.connections.count
+
+    @property
+    def slow_subscribers(self) -> int:
+        """Those that do not keep up."""
+        return self._bound.connections.slow
+
     def publish(self, event: Event) -> None:
         """Send a committed event to whoever listens. Never waits. Raises BusError, also if numbers would go back."""
         if event.epoch == self.epoch and event.seq <= self.last_seq:
             raise BusError(
                 f"event {event.seq} comes after {self.last_seq}", place=self.endpoint, cure="publish in order of commit"
             )
-        self._send(event)
+        topic = self._send(event)
         self.last_seq = event.seq
-        self.counters.add("events_published", reason=topic_of(event).partition(".")[0])
+        self.counters.add("events_published", reason=topic.partition(b".")[0].decode())
+
+    def turn(self) -> bool:
+        """What the owner's loop calls often; False: nothing more is to be done right away. Raises BusError."""
+        self.heartbeat_if_due()
+        return False
 
     def heartbeat_if_due(self) -> bool:
-        """Send a heartbeat if one is due; the owner's loop calls this often. True if it was sent. Raises BusError."""
-        now_seconds = self._clock.monotonic_seconds()
-        if now_seconds < self._heartbeat_due_seconds:
+        """Let subscribers in, and send a heartbeat if one is due; True if it was sent. Raises BusError.
+
+        It is also due when somebody has just subscribed, who then knows from which number on nothing may be missing.
+        """
+        if self._owns_door:
+            self._door.turn()
+        if self._door.generation != self._generation:
+            self._generation = self._door.generation
+            self._bound = self._door.bind_again(self._bound, self._bind)
+        joined = self._hear()
+        if not joined and self._clock.monotonic_seconds() < self._heartbeat_due_seconds:
             return False
-        self._heartbeat_due_seconds = now_seconds + self._heartbeat_seconds
+        self.heartbeat()
+        return True
+
+    def heartbeat(self) -> None:
+        """Tell the newest number, now. Raises BusError."""
+        self._heartbeat_due_seconds = self._clock.monotonic_seconds() + self._heartbeat_seconds
         self._send(
             Heartbeat(
                 box=self.box,
@@ -105,14 +130,55 @@ class Publisher:
             )
         )
         self.counters.add("heartbeats_published")
-        return True
+
+    def files(self) -> list[int]:
+        """Descriptors that become readable when there is something to do in `turn`."""
+        own = self._door.files() if self._owns_door else []
+        return [self._bound.socket.fileno(), *own]
 
     def close(self) -> None:
-        """Send what is queued for at most a second, and give the endpoint free. Closing twice does no harm."""
-        self._context.destroy()
+        """Send what is queued for at most a second, and give the endpoint free. Closing twice does no harm.
 
-    def _send(self, thing: Event | Heartbeat) -> None:
+        With a door that is another's, it is the door that must be closed.
+        """
+        if self._owns_door:
+            self._door.close()
+
+    def _bind(self, endpoint: str) -> BoundSocket:
+        def prepare(socket: zmq.Socket[bytes]) -> None:
+            socket.sndhwm = self._queue_messages
+            socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # also who subscribes to what another has already
+
+        return self._door.bind(
+            zmq.XPUB,
+            endpoint,
+            max_message_bytes=_MAX_SUBSCRIPTION_BYTES,
+            prepare=prepare,
+            most_messages=_MOST_SUBSCRIPTIONS,
+        )
+
+    def _hear(self) -> bool:
+        """Take in subscriptions; True if there was a new one."""
+        joined = False
+        for _ in range(_MOST_HEARD):
+            try:
+                frame = self._bound.socket.recv(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                break
+            except zmq.ZMQError as error:
+                raise BusError(error.strerror or str(error), place=self.endpoint, cure="it is closed") from error
+            if frame.bytes[:1] == b"\1" and self._bound.connections.heard(frame):
+                joined = True
+        return joined
+
+    def _send(self, thing: Event | Heartbeat) -> bytes:
+        """Returns the topic."""
         if threading.get_ident() != self._thread:
             raise BusError("a publisher was used from another thread", place=self.endpoint, cure="make one per thread")
-        with told_as_bus_errors(self.endpoint, cure="the publisher is closed"):
-            self._socket.send_multipart(encode(thing))
+        topic, payload = encode(thing)
+        try:
+            self._bound.socket.send(topic, zmq.SNDMORE)
+            self._bound.socket.send(payload)
+        except zmq.ZMQError as error:
+            raise BusError(error.strerror or str(error), place=self.endpoint, cure="the publisher is closed") from error
+        return topic

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import zmq
 
-from anpr.endpoints import is_endpoint
+from anpr.endpoints import is_endpoint, stays_on_this_machine
 from anpr.errors import BusError
 
 
@@ -27,6 +27,17 @@ def check_endpoint(endpoint: str) -> None:
     if not is_endpoint(endpoint):
         raise BusError(
             "this is no endpoint", place=endpoint, cure="give tcp://host:port, like tcp://127.0.0.1:7781, or ipc://path"
+        )
+
+
+def check_reach(endpoint: str, *, encrypted: bool, allow_unencrypted: bool) -> None:
+    """Raises BusError if events would reach other machines in the clear."""
+    check_endpoint(endpoint)
+    if not encrypted and not allow_unencrypted and not stays_on_this_machine(endpoint):
+        raise BusError(
+            "events would leave this machine unencrypted",
+            place=endpoint,
+            cure="give the bus a key, bind to tcp://127.0.0.1:port, or allow it in words if the network is your own",
         )
 
 

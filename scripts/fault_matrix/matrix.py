@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from scripts.fault_matrix import calm_rows, camera_rows, compute_rows, hostile_rows, picture_rows, stream_rows
+from scripts.fault_matrix import (
+    calm_rows,
+    camera_rows,
+    compute_rows,
+    delivery_rows,
+    hostile_rows,
+    picture_rows,
+    stream_rows,
+)
 from scripts.fault_matrix.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
@@ -12,6 +20,7 @@ FAULTS: tuple[Fault, ...] = (
     *picture_rows.ROWS,
     *hostile_rows.ROWS,
     *compute_rows.ROWS,
+    *delivery_rows.ROWS,
 )
 
 

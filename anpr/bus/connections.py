@@ -1,0 +1,164 @@
+"""Who is connected to a socket of ours: how many at most, why some were not let in, and who does not keep up.
+
+ZeroMQ itself bounds none of this. Its monitor tells of each connection with its file descriptor; to end one, its TCP
+connection is shut down under it, which the other side and libzmq see as an ordinary end.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import os
+import socket as system_socket
+import struct
+import termios
+from dataclasses import dataclass
+
+import zmq
+
+from anpr.metrics import Counters
+
+MOST_EVENTS = 1000
+"""Looked at in one turn."""
+SLOW_BYTES = 64 * 1024
+"""A peer that leaves so much unread at two looks in a row, a second apart, does not keep up."""
+
+_EVENTS = (
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_ACCEPT_FAILED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+_EVENT = struct.Struct("=HI")
+_CRYPTOGRAPHIC = 0x11000001
+_MECHANISM = 0x11000002
+
+
+@dataclass(slots=True)
+class _Peer:
+    """One connection."""
+
+    greeted: bool = False
+    """It has said something that only one of ours says."""
+    messages: int = 0
+    behind: bool = False
+    """It left much unread at the last look …"""
+    slow: bool = False
+    """… and at the one before."""
+
+
+class Connections:
+    """The connections of one bound socket. Use it in the socket's thread."""
+
+    def __init__(self, socket: zmq.Socket[bytes], *, counters: Counters, most: int, most_messages: int | None) -> None:
+        """`most_messages` is what one peer may say in its life; None: as much as it likes."""
+        self._socket = socket
+        self._counters = counters
+        self._most = most
+        self._most_messages = most_messages
+        self._peers: dict[int, _Peer] = {}
+        """By file descriptor, oldest first."""
+        address = f"inproc://monitor-{id(socket)}"
+        socket.monitor(address, _EVENTS)
+        self.monitor: zmq.Socket[bytes] = socket.context.socket(zmq.PAIR)
+        self.monitor.linger = 0
+        self.monitor.connect(address)
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._peers)
+
+    @property
+    def slow(self) -> int:
+        """How many of them do not keep up."""
+        return sum(peer.slow for peer in self._peers.values())
+
+    def turn(self) -> None:
+        """Take in what has happened, and cut off whoever is too many: those who have said nothing yet, oldest first."""
+        for _ in range(MOST_EVENTS):
+            try:
+                frames = self.monitor.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            self._note(*_EVENT.unpack(frames[0]))
+        silent = [descriptor for descriptor, peer in self._peers.items() if not peer.greeted]
+        newest = [descriptor for descriptor, peer in reversed(self._peers.items()) if peer.greeted]
+        for descriptor in (silent + newest)[: max(0, len(self._peers) - self._most)]:
+            self._cut(descriptor, reason="too many")
+
+    def heard(self, frame: zmq.Frame) -> bool:
+        """Note that the sender of `frame` spoke as one of ours; False if it is none of ours, or has said too much."""
+        try:
+            descriptor = int(frame.get(zmq.SRCFD))
+        except zmq.ZMQError:  # it speaks an older ZMTP, in which messages do not know whence they came
+            return False
+        peer = self._peers.setdefault(descriptor, _Peer())
+        peer.greeted = True
+        peer.messages += 1
+        if self._most_messages is not None and peer.messages > self._most_messages:
+            self._cut(descriptor, reason="too talkative")
+            return False
+        return True
+
+    def look_for_slow(self) -> None:
+        """To be called once a second: how much each peer has left unread."""
+        for descriptor, peer in self._peers.items():
+            behind = _unread_bytes(descriptor) >= SLOW_BYTES
+            slow = behind and peer.behind
+            if slow and not peer.slow:
+                self._counters.add("subscribers_slow")
+            peer.behind, peer.slow = behind, slow
+
+    def close(self) -> None:
+        """Before the socket itself."""
+        with contextlib.suppress(zmq.ZMQError):
+            self._socket.disable_monitor()
+        self.monitor.close()
+
+    def _note(self, event: int, value: int) -> None:
+        match event:
+            case zmq.EVENT_ACCEPTED:
+                self._counters.add("connections_accepted")
+                self._peers[value] = _Peer()
+            case zmq.EVENT_DISCONNECTED:
+                self._peers.pop(value, None)
+            case zmq.EVENT_ACCEPT_FAILED:
+                self._counters.add("connections_refused", reason=os.strerror(value))
+            case zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                self._counters.add("handshakes_failed", reason="key not allowed")
+            case zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL if value == _CRYPTOGRAPHIC:
+                self._counters.add("handshakes_failed", reason="made for another server key")
+            case zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL if value == _MECHANISM:
+                self._counters.add("handshakes_failed", reason="not encrypted as asked")
+            case zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+                self._counters.add("handshakes_failed", reason="not our protocol")
+            case zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+                self._counters.add("handshakes_failed", reason="broken off")
+
+    def _cut(self, descriptor: int, *, reason: str) -> None:
+        if self._peers.pop(descriptor, None) is None:
+            return
+        self._counters.add("connections_cut", reason=reason)
+        with contextlib.suppress(OSError), system_socket.socket(fileno=os.dup(descriptor)) as same:
+            if _place(same) in self._socket.getsockopt_string(zmq.LAST_ENDPOINT):  # else it is another's by now
+                same.shutdown(system_socket.SHUT_RDWR)
+
+
+def _place(connection: system_socket.socket) -> str:
+    """The end of the endpoint that `connection` was accepted at."""
+    name = connection.getsockname()
+    return f":{name[1]}" if isinstance(name, tuple) else str(name)
+
+
+def _unread_bytes(descriptor: int) -> int:
+    """What the kernel holds for the other side (SIOCOUTQ)."""
+    count = array.array("i", [0])
+    try:
+        fcntl.ioctl(descriptor, termios.TIOCOUTQ, count)
+    except OSError:
+        return 0
+    return count[0]

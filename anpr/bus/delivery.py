@@ -1,0 +1,414 @@
+"""The reliable feed: a ROUTER socket that sends each named consumer what the log holds until it has acknowledged it.
+
+The log is the outbox: nothing is copied, and what was committed a moment before a crash is sent in the next life. A
+consumer says hello with what it holds and is sent what follows; what it acknowledges is written to the log's store once
+a second. A crash in between sends a little twice, with the same ids, and loses nothing. All runs in the owner's loop: a
+turn does a bounded amount of work, and never waits for anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+import zmq
+
+from anpr.bus.door import BoundSocket, Door
+from anpr.bus.events import encode, event_id
+from anpr.bus.protocol import (
+    LANES,
+    MAX_REQUEST_BYTES,
+    MOST_IN_FLIGHT,
+    Alive,
+    Farewell,
+    Goodbye,
+    Hello,
+    Lane,
+    Leave,
+    Position,
+    Progress,
+    Reply,
+    Sent,
+    Welcome,
+    decode_request,
+    encode_frame,
+)
+from anpr.bus.session import LaneState, Log, Session
+from anpr.clock import Clock
+from anpr.errors import BusError
+from anpr.metrics import Counters
+from anpr.records import Event
+
+ALIVE_SECONDS = 1.0
+SAVE_SECONDS = 1.0
+"""How often acknowledgements are written down."""
+SILENT_SECONDS = 30.0
+"""A consumer without a word for so long has no session any more; it gets a new one when it speaks again."""
+MOST_REQUESTS = 1000
+"""Taken in one turn."""
+TURN_SECONDS = 0.05
+"""How long one turn may send."""
+TELL_AGAIN_SECONDS = 60.0
+"""The same consumer's refusals are told in the log once in so long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consumer:
+    """Somebody who may acknowledge."""
+
+    name: str
+    from_oldest: bool = True
+    """Where one begins that has acknowledged nothing yet: with the oldest event, or with the next."""
+    most_per_second: float = 5000.0
+    """Sightings and coverage; hits are not held back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a consumer fares."""
+
+    name: str
+    connected: bool
+    behind: int
+    """Numbers after the last up to which it has acknowledged all."""
+    in_flight: int
+
+
+class Delivery:
+    """Make it, use it and close its door in one thread."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        box: str,
+        epoch: int,
+        log: Log,
+        consumers: Sequence[Consumer],
+        door: Door,
+        clock: Clock,
+    ) -> None:
+        """Bind to `endpoint`. Raises BusError, and StoreError if the log cannot be read."""
+        self.counters = Counters()
+        self._box = box
+        self._epoch = epoch
+        self._log = log
+        self._consumers = {consumer.name: consumer for consumer in consumers}
+        self._door = door
+        self._clock = clock
+        self._sessions: dict[bytes, Session] = {}
+        """By the socket's name for the connection; at most one for each consumer."""
+        self._alive_at_seconds = self._save_at_seconds = clock.monotonic_seconds()
+        self._logger = structlog.get_logger()
+        self._told: dict[tuple[str, str], float] = {}
+        self._generation = door.generation
+        self._bound = self._bind(endpoint)
+        self.endpoint = self._bound.endpoint
+        self._last_seq = log.last_seq
+        self._positions = self._first_positions()
+        """What each consumer has acknowledged."""
+        self._unsaved = True
+
+    def __repr__(self) -> str:
+        return f"Delivery({self.endpoint!r}, consumers={sorted(self._consumers)})"
+
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        """How each consumer fares."""
+        sessions = {session.consumer: session for session in self._sessions.values()}
+        found = []
+        for name in self._consumers:
+            session = sessions.get(name)
+            behind = session.behind(self._last_seq) if session else self._last_seq - min(self._positions[name])
+            in_flight = session.sent - session.taken if session else 0
+            found.append(Standing(name=name, connected=session is not None, behind=behind, in_flight=in_flight))
+        return tuple(found)
+
+    def committed(self, last_seq: int) -> None:
+        """Events up to this number are in the log."""
+        self._last_seq = last_seq
+
+    def turn(self) -> bool:
+        """Hear the consumers and send what there is room for; True if there is more to do right away.
+
+        Raises BusError if the socket is closed, StoreError if the log cannot be read.
+        """
+        if self._door.generation != self._generation:
+            self._generation = self._door.generation
+            self._sessions.clear()
+            self._bound = self._door.bind_again(self._bound, self._bind)
+        now = self._clock.monotonic_seconds()
+        try:
+            more = self._hear(now)
+            more = self._send_events(now) or more
+            if now >= self._alive_at_seconds:
+                self._alive_at_seconds = now + ALIVE_SECONDS
+                self._look_after_sessions(now)
+        except zmq.ZMQError as error:
+            raise BusError(error.strerror or str(error), place=self.endpoint, cure="see who connects there") from error
+        if self._unsaved and now >= self._save_at_seconds:
+            self._save_at_seconds = now + SAVE_SECONDS
+            self.save()
+        return more or bool(int(self._bound.socket.events) & zmq.POLLIN)
+
+    def save(self) -> None:
+        """Write down what has been acknowledged. Raises StoreError."""
+        if self._unsaved:
+            self._log.save_positions(self._positions)
+            self._unsaved = False
+
+    def files(self) -> list[int]:
+        """Descriptors that become readable when there is something to do in `turn`."""
+        return [self._bound.socket.fileno()]
+
+    def stop(self) -> None:
+        """Tell the consumers that nothing more comes, and write down what they have. Raises StoreError."""
+        for session in list(self._sessions.values()):
+            self._end(session, "stopping")
+        self.save()
+
+    def _bind(self, endpoint: str) -> BoundSocket:
+        def prepare(socket: zmq.Socket[bytes]) -> None:
+            socket.sndhwm = 2 * MOST_IN_FLIGHT
+            socket.rcvhwm = 2 * MOST_IN_FLIGHT
+            socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a peer that is gone is an error, not a silent loss
+
+        return self._door.bind(zmq.ROUTER, endpoint, max_message_bytes=MAX_REQUEST_BYTES, prepare=prepare)
+
+    def _first_positions(self) -> dict[str, tuple[int, int]]:
+        """Of all consumers, also of those who are not named any more: one that is named again goes on there."""
+        known = self._log.positions()
+        for consumer in self._consumers.values():
+            start = 0 if consumer.from_oldest else self._last_seq
+            known.setdefault(consumer.name, (start, start))
+        return known
+
+    # Hearing
+
+    def _hear(self, now: float) -> bool:
+        """Take requests; True if there may be more."""
+        for _ in range(MOST_REQUESTS):
+            try:
+                peer, *frames = self._bound.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return False
+            name = peer.bytes
+            try:
+                if len(frames) != 1:
+                    raise BusError(f"a request of {len(frames)} frames is not ours")
+                request = decode_request(frames[0].bytes)
+            except BusError:
+                self.counters.add("requests_refused", reason="not ours")
+                continue
+            self._bound.connections.heard(frames[0])
+            if isinstance(request, Hello):
+                self._welcome(name, request, _user(frames[0]), now)
+                continue
+            session = self._sessions.get(name)
+            if session is None or session.number != request.session:
+                self.counters.add("requests_refused", reason="unknown session")
+                self._say(name, Goodbye(session=request.session, reason="unknown session"))
+            elif isinstance(request, Leave):
+                self._forget(session)
+            elif not self._note_progress(session, request, now):
+                self.counters.add("requests_refused", reason="protocol")
+                self._end(session, "protocol")
+        return True
+
+    def _welcome(self, peer: bytes, hello: Hello, user: str, now: float) -> None:
+        consumer = self._consumers.get(hello.consumer)
+        reason: Farewell | None = None
+        if consumer is None:
+            reason = "unknown consumer"
+        elif user not in ("", hello.consumer):
+            reason = "wrong key"
+        if consumer is None or reason is not None:
+            self.counters.add("requests_refused", reason=reason or "")
+            self._tell_refusal(hello.consumer, reason or "", user, now)
+            self._say(peer, Goodbye(session=hello.session, reason=reason or "protocol"))
+            return
+        for other in [each for each in self._sessions.values() if each.consumer == hello.consumer]:
+            if other.instance == hello.instance:
+                self._forget(other)
+            else:
+                self.counters.add("consumers_replaced")
+                self._logger.warning("consumer_replaced", consumer=hello.consumer)
+                self._end(other, "replaced")
+        starts, renumbered = self._starts(hello)
+        safe = dict(zip(LANES, self._positions[hello.consumer], strict=True))
+        acknowledged = {lane: min(safe[lane], starts[lane].seq) for lane in LANES}
+        session = Session.begin(
+            hello.consumer,
+            peer=peer,
+            instance=hello.instance,
+            number=hello.session,
+            most_in_flight=hello.window,
+            most_per_second=consumer.most_per_second,
+            starts=starts,
+            acknowledged=acknowledged,
+            now=now,
+        )
+        self._sessions[peer] = session
+        self._keep(session)
+        self.counters.add("consumers_welcomed")
+        self._logger.info(
+            "consumer_welcomed", consumer=hello.consumer, behind=session.behind(self._last_seq), renumbered=renumbered
+        )
+        welcome = Welcome(
+            session=hello.session,
+            box=self._box,
+            epoch=self._epoch,
+            hits=starts["hits"],
+            rest=starts["rest"],
+            last_seq=self._last_seq,
+            renumbered=renumbered,
+        )
+        self._say(peer, welcome)
+
+    def _starts(self, hello: Hello) -> tuple[dict[Lane, Position], bool]:
+        """After which positions a consumer is sent events, and whether its own are those of another store.
+
+        Its own positions count if this store gave their numbers to the same events. Else the box's do: they were
+        restored together with the log, so that they are right for it.
+        """
+        oldest = self._log.first_seq - 1
+        stored = self._positions[hello.consumer]
+        starts = {lane: self._position(max(seq, oldest)) for lane, seq in zip(LANES, stored, strict=True)}
+        if hello.after_seq is not None:
+            return dict.fromkeys(LANES, self._position(max(min(hello.after_seq, self._last_seq), oldest))), False
+        theirs = {"hits": hello.hits, "rest": hello.rest}
+        if any(position is not None and not self._is_ours(position) for position in theirs.values()):
+            return starts, True
+        for lane in LANES:
+            position = theirs[lane]
+            if position is not None:
+                starts[lane] = position if position.seq >= oldest else self._position(oldest)
+        return starts, False
+
+    def _position(self, seq: int) -> Position:
+        event = self._log.event_at(seq) if seq else None
+        return Position(seq, event_id(event) if event is not None else "")
+
+    def _is_ours(self, position: Position) -> bool:
+        if position.seq > self._last_seq:
+            return False
+        event = self._log.event_at(position.seq) if position.seq else None
+        return event is None or position.id in ("", event_id(event))  # None: so old that it is not kept any more
+
+    def _note_progress(self, session: Session, progress: Progress, now: float) -> bool:
+        """False if it says what cannot be."""
+        if not session.note_taken(progress.taken, now):
+            return False
+        for lane, seq in (("hits", progress.hits), ("rest", progress.rest)):
+            if seq is not None and session.note_acknowledged(lane, seq) is None:  # type: ignore[arg-type]
+                return False
+        self._keep(session)
+        return True
+
+    def _keep(self, session: Session) -> None:
+        """Note what is safe with the consumer; a lane that is all safe is so up to the newest event of any lane."""
+        hits, rest = (
+            state.acknowledged if state.behind(self._last_seq) else self._last_seq for state in session.lanes.values()
+        )
+        position = (hits, rest)
+        if self._positions[session.consumer] != position:
+            self._positions[session.consumer] = position
+            self._unsaved = True
+
+    # Sending
+
+    def _send_events(self, now: float) -> bool:
+        """Send what there is room for, hits of all consumers before the rest of any; True if time ran out."""
+        until = now + TURN_SECONDS
+        for lane in LANES:
+            for session in list(self._sessions.values()):
+                session.note_time(now)
+                for _ in range(session.room(lane)):
+                    if self._clock.monotonic_seconds() >= until:
+                        return True
+                    event = session.lanes[lane].next(self._log, self._last_seq)
+                    if event is None or not self._send(session, lane, event, now):
+                        break
+        return False
+
+    def _send(self, session: Session, lane: Lane, event: Event, now: float) -> bool:
+        """False if there is no room in the socket, or nobody there any more."""
+        try:
+            _, payload = encode(event)
+        except BusError as error:
+            self._logger.error("event_unsendable", seq=event.seq, problem=str(error))
+            self.counters.add("events_undelivered", reason="unsendable")
+            session.lanes[lane].ahead.popleft()
+            return True
+        head = Sent(session=session.number, lane=lane, seq=event.seq, previous=session.lanes[lane].sent)
+        if not self._say(session.peer, head, payload):
+            return False
+        session.note_sent(event, lane, now)
+        self.counters.add("events_delivered", reason=lane)
+        return True
+
+    def _look_after_sessions(self, now: float) -> None:
+        for session in list(self._sessions.values()):
+            if now - session.heard_seconds > SILENT_SECONDS:
+                self._forget(session)
+                continue
+            self._keep(session)
+            whole = {lane: self._whole_to(state) for lane, state in session.lanes.items()}
+            alive = Alive(
+                session=session.number,
+                epoch=self._epoch,
+                last_seq=self._last_seq,
+                hits=session.lanes["hits"].sent,
+                rest=session.lanes["rest"].sent,
+                hits_to=whole["hits"],
+                rest_to=whole["rest"],
+            )
+            if self._say(session.peer, alive):
+                for lane, position in whole.items():
+                    if position is not None:
+                        session.lanes[lane].skip_to(position.seq)
+
+    def _whole_to(self, state: LaneState) -> Position | None:
+        """Up to where a lane holds nothing more, if that is beyond what was sent last."""
+        if state.sent >= self._last_seq or not state.all_sent(self._last_seq):
+            return None
+        return self._position(self._last_seq)
+
+    def _say(self, peer: bytes, reply: Reply, *more: bytes) -> bool:
+        """False if it could not be sent; a peer that is gone loses its session."""
+        try:
+            self._bound.socket.send_multipart([peer, encode_frame(reply), *more], zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            session = self._sessions.get(peer)
+            if session is not None:
+                self._forget(session)
+            return False
+        return True
+
+    def _end(self, session: Session, reason: Farewell) -> None:
+        self._say(session.peer, Goodbye(session=session.number, reason=reason))
+        if session.peer in self._sessions:
+            self._forget(session)
+
+    def _forget(self, session: Session) -> None:
+        del self._sessions[session.peer]
+        self._logger.info("consumer_left", consumer=session.consumer, behind=session.behind(self._last_seq))
+
+    def _tell_refusal(self, consumer: str, reason: str, user: str, now: float) -> None:
+        known = consumer if consumer in self._consumers else ""
+        if now - self._told.get((known, reason), -TELL_AGAIN_SECONDS) >= TELL_AGAIN_SECONDS:
+            self._told[known, reason] = now
+            self._logger.warning("consumer_refused", consumer=consumer, reason=reason, key_of=user)
+
+
+def _user(frame: zmq.Frame) -> str:
+    """Whose key the sender has; empty on a link without keys."""
+    try:
+        return str(frame.get("User-Id"))
+    except zmq.ZMQError:
+        return ""

@@ -1,0 +1,110 @@
+"""Where other programs hand something to the box: one JSON object a message, answered once it is kept.
+
+The answer is `{"taken": ID}`, or `{"refused": [PROBLEM, …]}`. A sender that gets no answer sends again: what is handed
+in has an id, and the same thing twice is one thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+import zmq
+
+from anpr.bus.sockets import check_reach, set_common_options, told_as_bus_errors
+from anpr.errors import BusError
+from anpr.metrics import Counters
+
+MAX_MESSAGE_BYTES = 64 << 10
+MOST_A_TURN = 200
+"""Messages; the loop that calls has other work."""
+ANSWER_SECONDS = 5.0
+
+Take = Callable[[Mapping[str, Any]], str]
+"""Keeps what a message holds and returns its id. Raises ValueError with what is wrong, one problem a line."""
+
+
+class _Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    taken: str = ""
+    refused: tuple[str, ...] = ()
+
+
+class Intake:
+    """Takes messages in. Make it, use it and close it in one thread."""
+
+    def __init__(self, endpoint: str, take: Take, *, counters: Counters, allow_unencrypted: bool = False) -> None:
+        """Bind to `endpoint`. Raises BusError if it is wrong or taken, or reaches other machines in the clear."""
+        check_reach(endpoint, encrypted=False, allow_unencrypted=allow_unencrypted)
+        self.counters = counters
+        self._take = take
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        try:
+            self._socket = self._context.socket(zmq.ROUTER)
+            set_common_options(self._socket, endpoint, max_message_bytes=MAX_MESSAGE_BYTES)
+            with told_as_bus_errors(endpoint, cure="is another anpr running, and is the address this machine's?"):
+                self._socket.bind(endpoint)
+            self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def turn(self) -> int:
+        """Take in what has come, without waiting; how many messages."""
+        for count in range(MOST_A_TURN):
+            try:
+                frames = self._socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return count
+            answer = msgspec.json.encode(self._answer(frames[-1]))
+            try:
+                self._socket.send_multipart([*frames[:-1], answer], zmq.DONTWAIT)
+            except zmq.ZMQError:
+                self.counters.add("intake_unanswered")
+        return MOST_A_TURN
+
+    def close(self) -> None:
+        """Give the endpoint free. Closing twice does no harm."""
+        self._context.destroy(linger=100)
+
+    def _answer(self, message: bytes) -> _Answer:
+        try:
+            fields = msgspec.json.decode(message, type=dict[str, Any])
+            answer = _Answer(taken=self._take(fields))
+        except (msgspec.MsgspecError, ValueError) as error:
+            self.counters.add("intake_refused")
+            return _Answer(refused=tuple(str(error).splitlines()) or ("not taken",))
+        self.counters.add("intake_taken")
+        return answer
+
+
+def hand_in(endpoint: str, fields: Mapping[str, Any], *, timeout_seconds: float = ANSWER_SECONDS) -> str:
+    """Hand one message to the box at `endpoint`; its id once it is kept.
+
+    Raises BusError if the box refuses it or does not answer; then send it again later.
+    """
+    check_reach(endpoint, encrypted=False, allow_unencrypted=True)
+    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
+        set_common_options(socket, endpoint, max_message_bytes=MAX_MESSAGE_BYTES)
+        socket.linger = 0
+        with told_as_bus_errors(endpoint, cure="check the address"):
+            socket.connect(endpoint)
+            socket.send(msgspec.json.encode(dict(fields)))
+            if not socket.poll(round(timeout_seconds * 1000)):
+                raise BusError(f"no answer within {timeout_seconds:g} s", place=endpoint, cure="is the box running?")
+            try:
+                answer = msgspec.json.decode(socket.recv(), type=_Answer)
+            except msgspec.MsgspecError as error:
+                raise BusError("the answer is not ours", place=endpoint, cure="check the address") from error
+    if not answer.taken:
+        raise BusError("; ".join(answer.refused) or "refused", place=endpoint, cure="correct it and send it again")
+    return answer.taken

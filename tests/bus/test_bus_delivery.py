@@ -1,0 +1,408 @@
+"""The reliable feed over real sockets: nothing is lost, whoever dies when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+import zmq
+from bus_fakes import IOC, FakeLog, Town, event_lane
+
+from anpr.bus import Consumer, DurableSubscriber, Gap
+from anpr.bus.cursor import read_cursor
+from anpr.bus.protocol import MAX_REQUEST_BYTES, Hello, Position, Progress, Welcome, decode_reply, encode_frame
+from anpr.clock import SystemClock
+from anpr.errors import BusError
+from anpr.records import Event
+
+
+@pytest.fixture
+def opened() -> Iterator[ExitStack]:
+    """Closes what a test opens; a context that does not end would hang here."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def town(opened: ExitStack) -> Town:
+    return Town(opened, FakeLog())
+
+
+def seqs(items: list[Event | Gap]) -> list[int]:
+    assert all(isinstance(item, Event) for item in items)
+    return [item.seq for item in items if isinstance(item, Event)]
+
+
+def test_what_was_committed_before_is_sent_hits_first_and_what_comes_then(town: Town) -> None:
+    before = town.commit("sshshs")
+    subscriber = town.subscriber()
+    first = town.take(subscriber, 6)
+    assert seqs(first) == [3, 5, 1, 2, 4, 6]
+    assert {event.seq: event for event in first if isinstance(event, Event)} == {event.seq: event for event in before}
+    (after,) = town.commit("s")
+    assert town.take(subscriber, 1) == [after]
+    town.nothing(subscriber)
+
+
+def test_what_is_acknowledged_does_not_come_again_and_the_rest_does(town: Town, tmp_path: Path) -> None:
+    town.commit("ssssss")
+    first = town.subscriber(cursor=tmp_path / "cursor")
+    items = town.take(first, 4)
+    assert isinstance(items[1], Event)
+    first.ack(items[1])
+    cursor = read_cursor(tmp_path / "cursor")
+    assert cursor is not None
+    assert (cursor.box, cursor.rest) == ("box-1", Position(2, "sighting.s-2.1"))
+    first._context.destroy(linger=0)  # killed
+    second = town.subscriber(cursor=tmp_path / "cursor")
+    assert seqs(town.take(second, 4)) == [3, 4, 5, 6]
+
+
+def test_only_what_was_given_out_is_acknowledged(town: Town) -> None:
+    town.commit("ssss")
+    first = town.subscriber()
+    (item,) = town.take(first, 1)
+    town.until(lambda: (first._hear(), len(first._waiting) == 3)[1])  # three more have arrived, and nobody took them
+    first.ack()
+    first.close()
+    town.until(lambda: town.log.saved.get("ioc") == (1, 1) or town.log.saved.get("ioc", (0, 0))[1] == 1)
+    second = town.subscriber()
+    assert seqs(town.take(second, 3)) == [2, 3, 4]
+    assert isinstance(item, Event)
+
+
+def test_without_a_cursor_of_its_own_a_consumer_goes_on_where_the_box_knows(town: Town) -> None:
+    town.commit("shs")
+    first = town.subscriber()
+    town.take(first, 3)
+    first.ack()
+    first.close()
+    town.until(lambda: not town.bus.standings[0].connected)
+    (standing,) = town.bus.standings
+    assert standing.behind == 0
+    town.commit("sh")
+    assert town.bus.standings[0].behind == 2
+    second = town.subscriber()
+    assert seqs(town.take(second, 2)) == [5, 4]
+    town.nothing(second)
+
+
+def test_acknowledgements_survive_a_crash_of_the_box(town: Town) -> None:
+    town.commit("ssss")
+    subscriber = town.subscriber()
+    items = town.take(subscriber, 4)
+    assert isinstance(items[2], Event)
+    subscriber.ack(items[2])
+    town.until(lambda: (subscriber.take(), town.log.saved.get("ioc", (0, 0))[1] == 3)[1])
+    subscriber._context.destroy(linger=0)
+    town.restart()
+    assert seqs(town.take(town.subscriber(), 1)) == [4]
+
+
+def test_a_box_that_comes_back_sends_what_it_committed_and_told_nobody(town: Town) -> None:
+    town.commit("ss")
+    subscriber = town.subscriber()
+    assert seqs(town.take(subscriber, 2)) == [1, 2]
+    town.log.add("hs")  # committed, and killed before anybody was told
+    town.restart()
+    assert seqs(town.take(subscriber, 2)) == [3, 4]
+    assert subscriber.counters.total("events_missed") == 0
+    town.nothing(subscriber)
+
+
+def test_a_consumer_restored_from_a_backup_is_refilled(town: Town, tmp_path: Path) -> None:
+    town.commit("shssh")
+    path = tmp_path / "cursor"
+    first = town.subscriber(cursor=path)
+    town.take(first, 2)
+    first.ack()
+    backup = path.read_bytes()
+    town.take(first, 3)
+    first.ack()
+    first.close()
+    town.until(lambda: town.log.saved.get("ioc") == (5, 5))
+    path.write_bytes(backup)
+    again = town.take(town.subscriber(cursor=path), 3)
+    assert seqs(again) == [1, 3, 4]
+
+
+def test_a_box_restored_from_a_backup_is_told_and_loses_nothing(town: Town, tmp_path: Path) -> None:
+    town.commit("sss")
+    path = tmp_path / "cursor"
+    subscriber = town.subscriber(cursor=path)
+    town.take(subscriber, 3)
+    subscriber.ack()
+    town.until(lambda: (subscriber.take(), town.log.saved.get("ioc") == (3, 3))[1])
+    backup, saved = list(town.log.events), dict(town.log.saved)
+    town.commit("sss", mark="old")
+    town.take(subscriber, 3)
+    subscriber.ack()
+    restored = FakeLog()
+    restored.events, restored.saved = backup, saved
+    new = restored.add("ssss", epoch=3, mark="new")  # the same numbers, and one more
+    town.restart(log=restored, epoch=3)
+    gap, *events = town.take(subscriber, 5)
+    assert gap == Gap(box="box-1", epoch=3, first_seq=4, last_seq=7, reason="renumbered")
+    assert events == list(new)
+    subscriber.ack()
+    cursor = read_cursor(path)
+    assert cursor is not None
+    assert cursor.rest == Position(7, "sighting.snew-7.1")
+
+
+def test_a_shorter_restored_box_is_noticed_by_its_numbers(town: Town) -> None:
+    town.commit("ssss")
+    subscriber = town.subscriber()
+    town.take(subscriber, 4)
+    subscriber.ack()
+    restored = FakeLog()
+    restored.add("s", epoch=2, mark="new")
+    town.restart(log=restored)
+    gap, event = town.take(subscriber, 2)
+    assert isinstance(gap, Gap)
+    assert gap.reason == "renumbered"
+    assert event == restored.events[0]
+
+
+def test_events_that_are_not_kept_any_more_are_told(town: Town, tmp_path: Path) -> None:
+    town.commit("sss")
+    path = tmp_path / "cursor"
+    first = town.subscriber(cursor=path)
+    town.take(first, 1)
+    first.ack()
+    first.close()
+    town.until(lambda: not town.bus.standings[0].connected)
+    town.commit("sss")
+    town.log.first = 5
+    gap, *events = town.take(town.subscriber(cursor=path), 3)
+    assert gap == Gap(box="box-1", epoch=1, first_seq=1, last_seq=4, reason="expired")
+    assert seqs(events) == [5, 6]
+
+
+def test_a_lane_in_which_nothing_happens_does_not_grow_old(town: Town, tmp_path: Path) -> None:
+    path = tmp_path / "cursor"
+    town.commit("ss")
+    first = town.subscriber(cursor=path)
+    town.take(first, 2)
+    town.until(lambda: (first.take(), len(first._talk._arrived) == 1)[1])  # the box has said: no hits up to 2
+    town.commit("s")
+    town.take(first, 1)
+    first.ack()
+    first.close()
+    cursor = read_cursor(path)
+    assert cursor is not None
+    assert (cursor.hits, cursor.rest.seq) == (Position(2, "sighting.s-2.1"), 3)
+    town.until(lambda: not town.bus.standings[0].connected)
+    town.log.first = 3
+    town.commit("h")
+    assert seqs(town.take(town.subscriber(cursor=path), 1)) == [4]
+
+
+def test_any_kept_number_can_be_asked_for_again(town: Town) -> None:
+    town.commit("shss")
+    first = town.subscriber()
+    town.take(first, 4)
+    first.ack()
+    first.close()
+    again = town.subscriber(after_seq=1)
+    assert seqs(town.take(again, 3)) == [2, 3, 4]
+
+
+def test_a_new_consumer_may_begin_with_what_comes_next(opened: ExitStack) -> None:
+    log = FakeLog()
+    log.add("sss")
+    town = Town(opened, log, consumers=(Consumer(name="late", from_oldest=False),))
+    subscriber = town.subscriber("late")
+    town.until(lambda: (subscriber.take(), town.bus.standings[0].connected)[1])
+    town.commit("s")
+    assert seqs(town.take(subscriber, 1)) == [4]
+
+
+def test_the_newer_of_two_consumers_of_one_name_wins_and_the_older_is_told(town: Town) -> None:
+    town.commit("s")
+    first = town.subscriber()
+    town.take(first, 1)
+    second = town.subscriber()
+    assert seqs(town.take(second, 1)) == [1]
+    with pytest.raises(BusError, match="another consumer of this name has taken over"):
+        town.take(first, 1)
+    assert town.bus.counters.total("consumers_replaced") == 1
+
+
+def test_an_unknown_consumer_is_refused(town: Town) -> None:
+    with pytest.raises(BusError, match="knows no consumer of this name"):
+        town.take(town.subscriber("stranger"), 1)
+    assert town.bus.counters.counts["requests_refused", "unknown consumer"] == 1
+
+
+def test_two_consumers_have_each_their_own_place(opened: ExitStack) -> None:
+    town = Town(opened, FakeLog(), consumers=(IOC, Consumer(name="mqtt")))
+    town.commit("sss")
+    ioc, mqtt = town.subscriber("ioc"), town.subscriber("mqtt")
+    town.take(ioc, 3)
+    ioc.ack()
+    town.take(mqtt, 1)
+    mqtt.ack()
+    town.until(lambda: (ioc.take(), mqtt._tell_progress(due=True), [s.behind for s in town.bus.standings] == [0, 2])[2])
+    assert {standing.name: standing.behind for standing in town.bus.standings} == {"ioc": 0, "mqtt": 2}
+
+
+def test_no_more_is_on_its_way_than_there_is_room_for_and_hits_have_some_of_their_own(town: Town) -> None:
+    town.commit("s" * 100)
+    subscriber = town.subscriber(window=16)
+    town.until(lambda: (subscriber._link.turn() and subscriber._speak(new=True), town.bus.standings[0].connected)[1])
+    for _ in range(20):
+        town.turn()
+    assert town.bus.standings[0].in_flight == 14
+    town.commit("h")
+    town.turn()
+    assert town.bus.standings[0].in_flight == 15
+    assert 101 in seqs(town.take(subscriber, 15))
+
+
+def test_the_rate_holds_back_sightings_and_not_hits(opened: ExitStack) -> None:
+    town = Town(opened, FakeLog(), consumers=(Consumer(name="ioc", most_per_second=40.0),))
+    town.commit("s" * 60 + "h" * 40)
+    clock = SystemClock()
+    began = clock.monotonic_seconds()
+    items = town.take(town.subscriber(), 100)
+    assert [event_lane(item) for item in items[:40] if isinstance(item, Event)] == ["hits"] * 40
+    assert clock.monotonic_seconds() - began > (60 - 10) / 40.0 * 0.9  # a quarter of a second's worth comes at once
+
+
+def test_a_consumer_that_is_silent_for_long_begins_anew(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    from anpr.bus import delivery
+
+    monkeypatch.setattr(delivery, "SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "ALIVE_SECONDS", 0.01)
+    town.commit("ss")
+    subscriber = town.subscriber()
+    town.take(subscriber, 2)
+    town.until(lambda: not town.bus.standings[0].connected)
+    monkeypatch.setattr(delivery, "SILENT_SECONDS", 30.0)
+    town.commit("s")
+    assert seqs(town.take(subscriber, 1)) == [3]  # and 1 and 2 do not come twice in one life
+    subscriber.ack()
+    town.until(lambda: (subscriber.take(), town.bus.standings[0].behind == 0)[1])
+
+
+def test_a_failing_log_ends_nothing(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    from anpr.bus import bus
+    from anpr.errors import StoreError
+
+    monkeypatch.setattr(bus, "RETRY_SECONDS", 0.05)
+    subscriber = town.subscriber()
+    town.until(lambda: (subscriber.take(), town.bus.standings[0].connected)[1])
+
+    def refuse(*_: object, **__: object) -> tuple[Event, ...]:
+        raise StoreError("the disk is gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(town.log, "read", refuse)
+        town.commit("s")
+        town.turn()
+        assert town.bus.counters.total("deliveries_failed") >= 1
+    assert seqs(town.take(subscriber, 1)) == [1]
+
+
+def test_a_goodbye_when_the_box_stops_and_a_hello_when_it_is_back(town: Town) -> None:
+    town.commit("s")
+    subscriber = town.subscriber()
+    town.take(subscriber, 1)
+    subscriber.ack()
+    town.bus._delivery.stop()  # type: ignore[union-attr]
+    assert town.log.saves >= 1
+    town.restart()
+    town.commit("s", epoch=2)
+    assert seqs(town.take(subscriber, 1)) == [2]
+
+
+def test_with_asyncio_other_tasks_run_meanwhile(town: Town, tmp_path: Path) -> None:
+    town.commit("sssh")
+    subscriber = town.subscriber(cursor=tmp_path / "cursor")
+    found: list[Event | Gap] = []
+
+    async def consume() -> None:
+        async for item in subscriber:
+            found.append(item)
+            subscriber.ack()
+
+    async def main() -> None:
+        task = asyncio.create_task(consume())
+        for _ in range(2000):
+            town.turn()
+            await asyncio.sleep(0.001)
+            if len(found) == 4:
+                break
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert seqs(found) == [4, 1, 2, 3]
+    cursor = read_cursor(tmp_path / "cursor")
+    assert cursor is not None
+    assert (cursor.hits.seq, cursor.rest.seq) == (4, 3)
+
+
+# Wrong peers
+
+
+class RawConsumer:
+    """Speaks frame by frame."""
+
+    def __init__(self, opened: ExitStack, town: Town) -> None:
+        context = opened.enter_context(zmq.Context())
+        self.town = town
+        self.socket = opened.enter_context(context.socket(zmq.DEALER))
+        self.socket.linger = 0
+        self.socket.connect(town.bus.reliable_endpoint)
+
+    def say(self, *frames: bytes) -> None:
+        self.socket.send_multipart(frames)
+
+    def hear(self) -> list[bytes]:
+        self.town.until(lambda: self.socket.poll(1))
+        return list(self.socket.recv_multipart())
+
+
+def test_wrong_requests_are_counted_and_disturb_nobody(opened: ExitStack, town: Town) -> None:
+    raw = RawConsumer(opened, town)
+    for frames in ([b"garbage"], [b"[" * 1000], [b"{}"], [b"a", b"b"], [b'{"type":"hello"}'], [b""]):
+        raw.say(*frames)
+    town.until(lambda: town.bus.counters.counts.get(("requests_refused", "not ours")) == 6)
+    raw.say(encode_frame(Progress(session=4, taken=1)))
+    assert raw.hear() == [b'{"type":"goodbye","session":4,"reason":"unknown session"}']
+    town.commit("s")
+    assert seqs(town.take(town.subscriber(), 1)) == [1]
+
+
+def test_who_acknowledges_what_was_never_sent_is_sent_away(opened: ExitStack, town: Town) -> None:
+    town.commit("ss")
+    raw = RawConsumer(opened, town)
+    raw.say(encode_frame(Hello(consumer="ioc", instance="x", session=1, window=1)))
+    assert isinstance(decode_reply(raw.hear()[0]), Welcome)
+    raw.hear()
+    raw.say(encode_frame(Progress(session=1, taken=1, rest=999)))
+    assert raw.hear() == [b'{"type":"goodbye","session":1,"reason":"protocol"}']
+    assert town.bus.standings[0].behind == 2
+
+
+def test_a_giant_request_ends_its_connection(opened: ExitStack, town: Town) -> None:
+    raw = RawConsumer(opened, town)
+    raw.say(b"x" * (MAX_REQUEST_BYTES + 1))
+    town.until(lambda: town.bus.counters.total("connections_accepted") >= 2)  # it comes again and again
+    town.commit("s")
+    assert seqs(town.take(town.subscriber(), 1)) == [1]
+
+
+def test_a_wrong_window_and_a_damaged_cursor_are_told(tmp_path: Path) -> None:
+    with pytest.raises(BusError, match="window"):
+        DurableSubscriber("tcp://127.0.0.1:1", "ioc", clock=SystemClock(), window=0)
+    path = tmp_path / "cursor"
+    path.write_text("half a cur")
+    with pytest.raises(BusError, match="no cursor"):
+        DurableSubscriber("tcp://127.0.0.1:1", "ioc", clock=SystemClock(), cursor=path)
