@@ -31,6 +31,7 @@ EXTRAS = {
         "pytest-benchmark>=5.0",
         "pytest-timeout>=2.3",
         "hypothesis>=6.112",
+        "jsonschema>=4.23",
         "rapidfuzz>=3.10",
         "setuptools>=77",
         "tomli-w>=1.1",

@@ -21,13 +21,15 @@ from anpr.config import load_pipeline, load_site, pipeline, site
 from anpr.config.fields import Table
 from anpr.nets import model
 from anpr.records import Event
+from anpr.rules.fixtures import FixtureFile, read_fixtures
+from anpr.rules.load import RuleSet, load_rules
 from anpr.watch.entries import COLUMNS
 from anpr.watch.lists import read_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
-ANPR = re.compile(r"(?:[\w./-]*/)?anpr ((?:(?:watch|cameras) )?[a-z][a-z-]+)((?: .*)?)")
+ANPR = re.compile(r"(?:[\w./-]*/)?anpr ((?:(?:watch|cameras|rules|keys) )?[a-z][a-z-]+)((?: .*)?)")
 MODULE = re.compile(r"python -m ((?:scripts|bench)\.\w+)(?: ([a-z]+))?((?: .*)?)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -75,6 +77,8 @@ def module_options(module: str, verb: str) -> set[str]:
     if place.with_suffix(".py").exists():
         return options_of(place.with_suffix(".py")) | options_of(ROOT / "bench/report.py")
     table = re.search(r"^VERBS = \{\n(.*?)^\}", (place / "__main__.py").read_text(encoding="utf-8"), re.M | re.S)
+    if table is None and not verb:
+        return options_of(place / "__main__.py")
     assert table is not None, f"{module} has no verbs"
     line = re.search(rf'^    "{verb}": (?:\("(\w+)")?', table[1], re.M)
     assert line is not None, f"{module} has no verb {verb!r}"
@@ -149,11 +153,15 @@ def test_every_toml_example_loads(tmp_path: Path) -> None:
                     (tmp_path / named["file"]).parent.mkdir(parents=True, exist_ok=True)
                     (tmp_path / named["file"]).touch()
             loaded.append(load_site(file, environment=None))
+        elif "cases" in values:
+            loaded.append(read_fixtures(file)[0])
+        elif "zones" in values:
+            loaded.append(load_rules([file]))
         elif "task" in values:
             loaded.append(msgspec.convert(values, model.Facts))
         else:
             loaded.append(load_pipeline(file))
-    assert {type(each) for each in loaded} == {site.Site, pipeline.Pipeline, model.Facts}
+    assert {type(each) for each in loaded} == {site.Site, pipeline.Pipeline, model.Facts, FixtureFile, RuleSet}
 
 
 def test_every_event_example_is_one_of_ours() -> None:
@@ -165,7 +173,7 @@ def test_every_event_example_is_one_of_ours() -> None:
 
 
 def test_every_watch_list_example_is_whole() -> None:
-    (example,) = blocks((ROOT / "docs/operate.md").read_text(encoding="utf-8"), "csv")
+    (example,) = blocks((ROOT / "docs/watch-lists.md").read_text(encoding="utf-8"), "csv")
     assert example.splitlines()[0] == ",".join(COLUMNS)
     assert read_csv(example.encode())[1] == ()
 

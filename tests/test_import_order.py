@@ -11,7 +11,7 @@ LAYERS = [
     {"plates"},
     {"config"},
     {"ops"},
-    {"video", "nets", "tracking", "watch", "store", "bus", "health"},
+    {"video", "nets", "tracking", "watch", "rules", "store", "bus", "health"},
     {"engine"},
     {"replay"},
     {"cli"},

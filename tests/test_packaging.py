@@ -12,8 +12,9 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_wheel_holds_what_the_engine_needs(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, tracked.split("\0")):
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    ours = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, ours.split("\0")):
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
@@ -23,6 +24,7 @@ def test_the_wheel_holds_what_the_engine_needs(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {f"anpr/data/{name}" for name in ("models/reader/model.onnx", "models/detector/model.toml")}
     wanted |= {f"anpr/data/{name}" for name in ("pipelines/cpu.toml", "configs/demo/expressway.mp4")}
+    wanted |= {f"anpr/data/kernels/{name}" for name in ("rectify.cu", "surface.cuh")}
     wanted |= {
         "anpr/plates/provinces.csv",
         "anpr/schemas/vn.anpr.hit.v1.json",

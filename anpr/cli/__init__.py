@@ -15,7 +15,7 @@ import typer
 
 from anpr import __version__
 from anpr.cli import exits
-from anpr.errors import AnprError, ConfigError, WatchListError
+from anpr.errors import AnprError, ConfigError, DeclarationError, WatchListError
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -25,10 +25,12 @@ def application() -> typer.Typer:
     from anpr.cli.cameras import app as cameras
     from anpr.cli.check_config import check_config
     from anpr.cli.doctor import doctor
+    from anpr.cli.keys import app as keys
     from anpr.cli.listen import listen
     from anpr.cli.models import models
     from anpr.cli.read import read
     from anpr.cli.replay import replay
+    from anpr.cli.rules import app as rules
     from anpr.cli.run import run
     from anpr.cli.search import search
     from anpr.cli.status import status
@@ -47,6 +49,8 @@ def application() -> typer.Typer:
         app.command()(verb)
     app.add_typer(cameras, name="cameras")
     app.add_typer(watch, name="watch")
+    app.add_typer(keys, name="keys")
+    app.add_typer(rules, name="rules")
     return app
 
 
@@ -85,7 +89,7 @@ def _find_cache() -> None:
 
 def _tell(error: AnprError) -> None:
     """One line for one problem, one line each for several."""
-    lines = error.problems if isinstance(error, ConfigError | WatchListError) else (str(error),)
+    lines = error.problems if isinstance(error, ConfigError | DeclarationError | WatchListError) else (str(error),)
     for line in lines:
         _print(f"anpr: {line}")
 

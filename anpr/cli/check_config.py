@@ -33,10 +33,11 @@ def check_config(
 
 
 def _check(file: Path, environment: os._Environ[str] | None) -> tuple[str, list[str]]:
-    """What `file` is, and what is wrong with it and with the watch-lists it names."""
+    """What `file` is, and what is wrong with it and with the watch-lists and rules it names."""
     from anpr.config import Site, load_any
     from anpr.engine.box import load_lists
     from anpr.errors import ConfigError, WatchListError
+    from anpr.rules.opening import problems_of
 
     try:
         config = load_any(file, environment=environment)
@@ -44,8 +45,9 @@ def _check(file: Path, environment: os._Environ[str] | None) -> tuple[str, list[
         return "unknown", list(error.problems)
     if not isinstance(config, Site):
         return "pipeline", []
+    problems: list[str] = []
     try:
         load_lists(config.lists)
     except WatchListError as error:
-        return "site", list(error.problems)
-    return "site", []
+        problems += error.problems
+    return "site", [*problems, *problems_of(config)]

@@ -35,16 +35,19 @@ def sighting_line(sighting: Sighting) -> Text:
 
 
 def hit_line(hit: Hit) -> Text:
-    """Time, camera, plate, probability, severity, list and why."""
+    """Time, camera, plate, probability, severity, list or rule, and why."""
     line = _beginning(hit.seen_seconds, hit.camera_id)
     line.append(f"{printable(hit.display):14} ", style="bold")
     line.append(f"{hit.probability:6.1%}  ")
     line.append(hit.severity, style=_SEVERITY_STYLES[hit.severity])
-    line.append(f"  {printable(hit.list_name)}: {printable(hit.reason)}")
-    if hit.listed != hit.text:
-        line.append(f" (listed {printable(hit.listed)})")
-    if hit.entry_reason:
-        line.append(f", {printable(hit.entry_reason)}")
+    if hit.rule:
+        line.append(f"  {printable(hit.rule)}: {printable(hit.message_en)}")
+    else:
+        line.append(f"  {printable(hit.list_name)}: {printable(hit.reason)}")
+        if hit.listed != hit.text:
+            line.append(f" (listed {printable(hit.listed)})")
+        if why := hit.entry_reason or hit.list_purpose:
+            line.append(f", {printable(why)}")
     if hit.state != "final":
         line.append(f"  {hit.state}", style="dim")
     return line

@@ -7,8 +7,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,7 @@ from anpr.cli import exits
 
 if TYPE_CHECKING:
     from anpr.config.site import Site
-    from anpr.records import Event, Frame
+    from anpr.records import Event
     from anpr.replay.summary import Summary
     from anpr.video.facts import SourceFacts
 
@@ -85,9 +86,11 @@ def _play(
     from anpr.clock import SystemClock
     from anpr.config import load_pipeline
     from anpr.engine.box import open_hub
-    from anpr.engine.pipeline import build_stages, rehearse
+    from anpr.engine.bus_options import bus_options
+    from anpr.engine.pipeline import build_stages, is_on_gpu, rehearse, resolved
+    from anpr.engine.surface_device import SurfaceDevice
     from anpr.errors import MediaError
-    from anpr.replay.footage import find_clips, play
+    from anpr.replay.footage import Played, find_clips, play, play_in_batches
     from anpr.replay.summary import Summary
     from anpr.replay.truth import load_truth
 
@@ -97,8 +100,15 @@ def _play(
     known = load_truth(truth) if truth is not None else None
     if known is not None and len(clips) != 1:
         raise typer.BadParameter(f"a truth file describes one clip, these are {len(clips)}", param_hint="--truth")
-    stages = build_stages(load_pipeline(pipeline or _pipeline_of(site, clips[0].camera_id)))
-    rehearse(stages)
+    chosen = resolved(load_pipeline(pipeline or _pipeline_of(site, clips[0].camera_id)))
+    player: Callable[..., Played]
+    if is_on_gpu(chosen):
+        device = SurfaceDevice.open(chosen, chosen.settings.gpu.numbers[0])
+        player = partial(play_in_batches, pipeline=chosen, device=device)
+    else:
+        stages = build_stages(chosen)
+        rehearse(stages)
+        player = partial(play, stages=stages)
     events: list[Event] = []
     with ExitStack() as opened:
         where = store or Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="anpr-replay-")))
@@ -106,9 +116,10 @@ def _play(
             open_hub(
                 box=site.box.id if site else "replay",
                 store=where,
-                endpoint=bus or (site.bus.endpoint if site else None),
-                allow_unencrypted=site is not None and site.bus.allow_unencrypted,
+                endpoint=bus,
+                bus=bus_options(site.bus, live_only=True) if site and not bus else None,
                 lists=site.lists if site else (),
+                rules_of=site,
                 clock=clock,
                 on_event=events.append,
             )
@@ -121,10 +132,9 @@ def _play(
             try:
                 with _progress(clip.path.name) as progress:
                     played.append(
-                        play(
+                        player(
                             clip,
-                            stages,
-                            hub,
+                            hub=hub,
                             site_id=site.site.id if site else "replay",
                             clock=clock,
                             realtime=realtime,
@@ -180,7 +190,7 @@ class _Progress:
         """The source is open."""
         self.bar.update(self.task, total=facts.frame_count)
 
-    def advance(self, _frame: Frame) -> None:
+    def advance(self, _frame: object) -> None:
         """One more frame is done."""
         self._frames += 1
         pace = self._frames / max(time.perf_counter() - self._started, 1e-6)

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from anpr.cli import exits
 
 if TYPE_CHECKING:
     from anpr.config import Site
-    from anpr.engine.process import Assignment
+    from anpr.engine.assignment import Assignment
     from anpr.log import Level
 
 
@@ -36,6 +37,7 @@ def run(
     from anpr.config import load_site
     from anpr.engine.attendant import Attendant
     from anpr.engine.box import open_hub
+    from anpr.engine.bus_options import bus_options
     from anpr.engine.supervisor import Supervisor
     from anpr.health.service import ServiceManager
 
@@ -53,15 +55,18 @@ def run(
     opened = open_hub(
         box=config.box.id,
         store=config.store.path,
-        endpoint=config.bus.endpoint,
-        allow_unencrypted=config.bus.allow_unencrypted,
+        endpoint=None,
+        bus=bus_options(config.bus),
         lists=config.lists,
+        vehicles_per_day=config.site.vehicles_per_day,
+        rules_of=config,
         clock=clock,
     )
     with opened as hub:
         hub.recover()
         service = ServiceManager(clock=clock)
         with closing(Attendant(config, hub, clock=clock, cores=cores, service=service)) as attendant:
+            signal.signal(signal.SIGHUP, lambda *_: attendant.lists.ask())
             if config.health is not None:
                 logger.info("health_served", address=config.health.address)
             supervisor = Supervisor(assignments, hub, clock=clock, attendant=attendant)
@@ -74,37 +79,59 @@ def run(
 def assign(site: Site, *, cores: int, log_level: Level, log_as_json: bool) -> list[Assignment]:
     """Spread the enabled cameras over the workers: one worker for each core, unless the site file says otherwise.
 
-    A worker costs some 200 MB before its first camera, so that cameras share workers rather than have one each.
+    A worker costs some 200 MB before its first camera, so that cameras share workers rather than have one each. Cameras
+    whose pipeline works on GPUs have workers of their own, as many for each GPU as the pipeline says.
 
-    Raises ConfigError if no camera is enabled, ModelError if a model that a pipeline names is unusable.
+    Raises ConfigError if no camera is enabled, ModelError if a model that a pipeline names is unusable,
+    DeviceError if a GPU or a runtime that it names is.
     """
     import structlog
 
     from anpr.config import load_pipeline
-    from anpr.engine.pipeline import build_stages, net_device
-    from anpr.engine.process import Assignment
+    from anpr.engine.assignment import Assignment
+    from anpr.engine.pipeline import build_stages, is_on_gpu, resolved
+    from anpr.engine.surface_device import SurfaceDevice, check_device
     from anpr.errors import ConfigError
     from anpr.video.back_off import Reconnection
 
     cameras = site.enabled_cameras()
     if not cameras:
         raise ConfigError("no camera is enabled", place=site.box.id, cure="set enabled = true for one")
-    pipelines = {name: load_pipeline(name) for name in sorted({camera.pipeline for camera in cameras})}
-    for pipeline in pipelines.values():
-        stages = build_stages(pipeline)  # a wrong model stops the start, not each worker again and again
-        asked, device = pipeline.settings.device, net_device(pipeline)
+    pipelines = {}
+    for name in sorted({camera.pipeline for camera in cameras}):
+        asked = load_pipeline(name)
+        pipeline = pipelines[name] = resolved(asked)
+        # A wrong model stops the start, not each worker again and again.
+        models = check_device(pipeline) if is_on_gpu(pipeline) else build_stages(pipeline).models
         structlog.get_logger().info(
-            "pipeline_ready", pipeline=pipeline.label, models=stages.models, asked=asked, device=device
+            "pipeline_ready",
+            pipeline=pipeline.label,
+            models=models,
+            asked=asked.settings.device,
+            device=pipeline.settings.device,
         )
-    count = min(site.box.workers or cores, len(cameras))
-    return [
-        Assignment(
-            site_id=site.site.id,
-            cameras=tuple((camera, pipelines[camera.pipeline]) for camera in cameras[worker::count]),
-            build=build_stages,
-            log_level=log_level,
-            log_as_json=log_as_json,
-            reconnection=Reconnection(**site.reconnect.model_dump()),
-        )
-        for worker in range(count)
-    ]
+    common = Assignment(
+        site_id=site.site.id,
+        cameras=(),
+        build=build_stages,
+        log_level=log_level,
+        log_as_json=log_as_json,
+        reconnection=Reconnection(**site.reconnect.model_dump()),
+    )
+    alone = [(camera, pipelines[camera.pipeline]) for camera in cameras if not is_on_gpu(pipelines[camera.pipeline])]
+    count = min(site.box.workers or cores, len(alone))
+    assignments = [replace(common, cameras=tuple(alone[worker::count])) for worker in range(count)]
+    for name, pipeline in pipelines.items():
+        if is_on_gpu(pipeline):
+            together = [(camera, pipeline) for camera in cameras if camera.pipeline == name]
+            gpus = (pipeline.settings.gpu.numbers * pipeline.settings.gpu.workers)[: len(together)]
+            assignments += [
+                replace(
+                    common,
+                    cameras=tuple(together[worker :: len(gpus)]),
+                    gpu=gpu,
+                    open_device=SurfaceDevice.open,
+                )
+                for worker, gpu in enumerate(gpus)
+            ]
+    return assignments

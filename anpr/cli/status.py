@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from anpr.health.report import BoxHealth, CameraHealth
+    from anpr.health.report import BoxHealth, CameraHealth, ListHealth
 
 TIMEOUT_SECONDS = 5.0
 _MOST_BYTES = 16 << 20
@@ -105,7 +105,18 @@ def table(health: BoxHealth) -> RenderableType:
             f" room for {capacity.cameras} cameras like these"
         )
     problems = [Text(f"! {printable(problem)}", style="yellow") for problem in health.problems]
-    return Group(head, _cameras(health.cameras), foot, *problems)
+    lists = [Text(_list_line(each), style="dim") for each in health.lists]
+    return Group(head, _cameras(health.cameras), foot, *lists, *problems)
+
+
+def _list_line(health: ListHealth) -> str:
+    from anpr.cli.lines import printable
+
+    purpose = f" ({health.purpose})" if health.purpose else ""
+    left_out = f", {health.left_out} bad rows left out" if health.left_out else ""
+    return printable(
+        f"list {health.name}{purpose}: {health.entries} entries, {_length(health.age_seconds)} old{left_out}"
+    )
 
 
 def _cameras(cameras: tuple[CameraHealth, ...]) -> Table:

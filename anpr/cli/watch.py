@@ -1,19 +1,24 @@
-"""`anpr watch import|check FILE`: watch-lists from CSV files."""
+"""`anpr watch import|check|diff|list|preview`: watch-lists from CSV, JSON and XLSX files."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from anpr.cli import exits
+from anpr.cli.watch_preview import preview_list
 
-app = typer.Typer(help="Check and import watch-lists.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from anpr.watch.lists import Difference, WatchList
 
-FileArgument = Annotated[Path, typer.Argument(help="CSV file with a header; the column `plate` is required.")]
+app = typer.Typer(help="Check, compare, import and show watch-lists.", no_args_is_help=True)
+
+FileArgument = Annotated[Path, typer.Argument(help="CSV, JSON or XLSX file, with a column `plate`.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -22,34 +27,147 @@ def import_list(
     file: FileArgument,
     into: Annotated[Path, typer.Option("--into", metavar="DIR", help="Folder of the active lists.")],
     name: Annotated[str | None, typer.Option(help="Name of the list; the file's own unless given.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Take it even if many active plates would vanish.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take it even if many active plates would vanish or many rows are bad.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and compare it, but change nothing.")] = False,
+    show_diff: Annotated[bool, typer.Option("--diff", help="Name the plates that come, go or change.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Validate FILE and make it the active list of its name, in one step; the old one stays if anything is wrong."""
+    """Validate FILE and make it the active list of its name, in one step; the old one stays if it is refused."""
     from anpr.clock import SystemClock
     from anpr.watch.install import install
 
-    watch_list, difference = install(file, into, now_seconds=SystemClock().wall_seconds(), name=name, force=force)
+    now_seconds = SystemClock().wall_seconds()
+    new, difference = install(file, into, now_seconds=now_seconds, name=name, force=force, dry_run=dry_run)
     if as_json:
-        told = {"list": watch_list.name, "version": watch_list.version, "entries": len(watch_list.entries)}
-        print(json.dumps(told | asdict(difference), ensure_ascii=False))
-    else:
-        print(f"{watch_list.name}: {len(watch_list.entries)} entries, {difference}, version {watch_list.version}")
+        told = {"list": new.name, "version": new.version, "entries": len(new.entries), "dry_run": dry_run}
+        told |= {"bad_rows": new.bad_rows, "problems": [asdict(problem) for problem in new.problems]}
+        print(json.dumps(told | _told(difference), ensure_ascii=False))
+        return
+    for problem in new.problems:
+        print(f"{file}: {problem}")
+    if show_diff:
+        _print_plates(difference)
+    left_out = f", {new.bad_rows} bad rows left out" if new.bad_rows else ""
+    unchanged = "; nothing was changed" if dry_run else ""
+    print(f"{new.name}: {len(new.entries)} entries, {difference}, version {new.version}{left_out}{unchanged}")
 
 
 @app.command("check")
 def check_list(file: FileArgument, as_json: JsonOption = False) -> None:
     """Tell everything that is wrong with FILE. Exit code 1 if anything is."""
-    from anpr.watch.lists import read_csv, read_file
+    from anpr.watch.lists import MAX_BAD, open_list, parse_file, read_head
 
-    data, _ = read_file(file)
-    entries, problems = read_csv(data)
+    with open_list(file) as opened:
+        parsed = parse_file(opened.file, file.suffix)
+        opened.check()
+    problems = (*read_head(parsed.head, parsed.head_lines)[1], *parsed.problems)
     if as_json:
-        told = {"file": str(file), "entries": len(entries), "problems": [asdict(problem) for problem in problems]}
-        print(json.dumps(told, ensure_ascii=False))
+        told = {"file": str(file), "entries": len(parsed.entries), "rows": parsed.rows, "bad_rows": parsed.bad_rows}
+        print(json.dumps(told | {"problems": [asdict(problem) for problem in problems]}, ensure_ascii=False))
     else:
         for problem in problems:
             print(f"{file}: {problem}")
         if not problems:
-            print(f"{file}: {len(entries)} entries, no problems")
+            print(f"{file}: {len(parsed.entries)} entries, no problems")
+        elif 0 < parsed.bad_rows <= MAX_BAD * parsed.rows:
+            print(f"{file}: {len(parsed.entries)} entries; an import would leave {parsed.bad_rows} bad rows out")
     raise typer.Exit(exits.FINDINGS if problems else exits.OK)
+
+
+@app.command("diff")
+def diff_lists(
+    old: Annotated[Path, typer.Argument(help="A list.")],
+    new: Annotated[Path, typer.Argument(help="What may follow it.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Name the plates that NEW adds (+), removes (-) or changes (~). Exit code 1 if there are any."""
+    from anpr.watch.lists import compare, load_list
+
+    difference = compare(load_list(old), load_list(new))
+    if as_json:
+        print(json.dumps(_told(difference), ensure_ascii=False))
+    else:
+        _print_plates(difference)
+        print(f"{difference}")
+    found = difference.added_plates.size or difference.removed_plates.size or difference.changed_plates.size
+    raise typer.Exit(exits.FINDINGS if found else exits.OK)
+
+
+@app.command("list")
+def show_lists(
+    site: Annotated[Path, typer.Argument(help="Site file.", show_default=False)], as_json: JsonOption = False
+) -> None:
+    """Show the watch-lists of a site file: what they are for, how many plates, how old. Exit code 1 if one is wrong."""
+    from anpr.cli.lines import printable
+    from anpr.clock import SystemClock
+    from anpr.config import load_site
+    from anpr.errors import WatchListError
+    from anpr.watch.lists import load_list
+
+    config = load_site(site, environment=None)
+    now_seconds = SystemClock().wall_seconds()
+    shown: list[dict[str, object]] = []
+    for listed in config.lists:
+        try:
+            shown.append(_facts(load_list(listed.file, name=listed.name, head=listed), now_seconds))
+        except WatchListError as error:
+            shown.append({"name": listed.name, "problem": str(error)})
+    if as_json:
+        print(json.dumps({"lists": shown}, ensure_ascii=False))
+    else:
+        for line in (line for each in shown for line in _lines(each)):
+            print(printable(line))
+    raise typer.Exit(exits.FINDINGS if any("problem" in each for each in shown) else exits.OK)
+
+
+def _facts(watch_list: WatchList, now_seconds: float) -> dict[str, object]:
+    from anpr.config.times import write_moment
+
+    limits = watch_list.limits
+    begin, end = limits.valid_from_seconds, limits.valid_until_seconds
+    return {
+        "name": watch_list.name,
+        "purpose": watch_list.purpose,
+        "severity": watch_list.severity,
+        "authority": watch_list.authority,
+        "owner": watch_list.owner,
+        "entries": len(watch_list.entries),
+        "patterns": len(watch_list.patterns),
+        "left_out": watch_list.bad_rows,
+        "version": watch_list.version,
+        "age_seconds": round(max(0.0, now_seconds - watch_list.loaded_seconds)),
+        "valid_from": None if begin is None else write_moment(begin),
+        "valid_until": None if end is None else write_moment(end),
+        "limits": limits.describe(),
+        "false_hits_per_day": watch_list.false_hits_per_day,
+        "note": watch_list.note,
+    }
+
+
+def _lines(facts: dict[str, object]) -> Iterator[str]:
+    """What a person wants to know of one list."""
+    if "problem" in facts:
+        yield f"{facts['name']}: {facts['problem']}"
+        return
+    counts = [f"{facts[key]} {key.replace('_', ' ')}" for key in ("entries", "patterns", "left_out") if facts[key]]
+    hours = int(str(facts["age_seconds"])) // 3600
+    age = f"{hours} h old" if hours < 48 else f"{hours // 24} days old"
+    yield f"{facts['name']}: {', '.join((*counts, str(facts['severity']), age))}, version {facts['version']}"
+    for key in ("purpose", "authority", "owner", "valid_from", "valid_until", "limits", "note"):
+        if facts[key]:
+            yield f"    {key.replace('_', ' ')}: {facts[key]}"
+
+
+def _told(difference: Difference) -> dict[str, object]:
+    return {"added": difference.added, "removed": difference.removed, "changed": difference.changed}
+
+
+def _print_plates(difference: Difference) -> None:
+    for mark, plates in (("+", difference.added), ("-", difference.removed), ("~", difference.changed)):
+        for plate in plates:
+            print(f"{mark} {plate}")
+
+
+app.command("preview")(preview_list)

@@ -149,7 +149,9 @@ Identifier = Annotated[str, AfterValidator(_identifier)]
 PathValue = Annotated[Path, BeforeValidator(_absolute)]
 """A path that need not exist yet."""
 FilePath = Annotated[Path, BeforeValidator(_absolute), AfterValidator(_existing_file)]
-Footage = Annotated[Path, BeforeValidator(_absolute), AfterValidator(_existing)]
+Existing = Annotated[Path, BeforeValidator(_absolute), AfterValidator(_existing)]
+"""A file or a folder."""
+Footage = Existing
 """A clip or a folder of images."""
 EnvironmentSecret = Annotated[SecretStr, BeforeValidator(_from_environment)]
 SecretFile = Annotated[SecretStr, BeforeValidator(_from_file)]

@@ -11,9 +11,10 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from anpr import assets
@@ -62,10 +63,10 @@ def load_site(path: str | Path, *, environment: Mapping[str, str] | None = os.en
     `environment` resolves `${NAME}`; None checks the file without its secrets. Raises ConfigError with all mistakes.
     """
     path = Path(path)
-    data, positions = _parse(path)
+    data, positions = parse_file(path)
     problems = [Problem(str(path), positions.of_value(at), what, cure) for at, what, cure in site_module.repeated(data)]
     context = Context(path.parent.absolute(), environment)
-    site, mistakes = _validate(Site, data, path=path, positions=positions, context=context)
+    site, mistakes = validate(Site, data, path=path, positions=positions, context=context)
     problems += mistakes
     checked: set[str] = set()
     for index, camera in enumerate(_tables(data.get("cameras"))):
@@ -75,14 +76,14 @@ def load_site(path: str | Path, *, environment: Mapping[str, str] | None = os.en
             where = positions.of_value(("cameras", index, "pipeline"))
             problems += _pipeline_problems(name, Problem(str(path), where, ""), folder=path.parent)
     if site is None or problems:
-        raise _error(path, problems)
+        raise refusal(path, problems)
     return site
 
 
 def load_any(path: str | Path, *, environment: Mapping[str, str] | None = os.environ) -> Site | Pipeline:
     """The site or pipeline file at `path`, told apart by its keys. Raises ConfigError with all mistakes."""
     path = Path(path)
-    keys = _parse(path)[0].keys()
+    keys = parse_file(path)[0].keys()
     if len(keys & Preset.model_fields.keys()) > len(keys & Site.model_fields.keys()):
         return load_pipeline(path.absolute())
     return load_site(path, environment=environment)
@@ -94,11 +95,11 @@ def load_pipeline(name: str | Path, *, folder: Path | None = None) -> Pipeline:
     Raises ConfigError with all mistakes.
     """
     path = find_pipeline(str(name), folder=folder)
-    data, positions = _parse(path)
+    data, positions = parse_file(path)
     context = Context(path.parent.absolute(), None)
-    preset, problems = _validate(Preset, data, path=path, positions=positions, context=context)
+    preset, problems = validate(Preset, data, path=path, positions=positions, context=context)
     if preset is None or problems:
-        raise _error(path, problems)
+        raise refusal(path, problems)
     return Pipeline.of(preset, name=path.stem)
 
 
@@ -127,8 +128,8 @@ def _pipeline_problems(name: str, at: Problem, *, folder: Path) -> list[Problem]
     return []
 
 
-def _parse(path: Path) -> tuple[dict[str, Any], Positions]:
-    """The values of a TOML file and where they stand."""
+def parse_file(path: Path) -> tuple[dict[str, Any], Positions]:
+    """The values of a TOML file and where they stand. Raises ConfigError."""
     text = _read(path)
     try:
         data = tomllib.loads(text)
@@ -137,9 +138,9 @@ def _parse(path: Path) -> tuple[dict[str, Any], Positions]:
         match = _SYNTAX_PLACE.search(message)
         position = (int(match[1]), int(match[2])) if match and match[1] else _end(text)
         what = message[: match.start()] if match else message
-        raise _error(path, [Problem(str(path), position, f"not TOML: {what}")]) from error
+        raise refusal(path, [Problem(str(path), position, f"not TOML: {what}")]) from error
     except RecursionError as error:
-        raise _error(path, [Problem(str(path), START, "nested too deeply")]) from error
+        raise refusal(path, [Problem(str(path), START, "nested too deeply")]) from error
     return data, locate(text)
 
 
@@ -158,9 +159,9 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         column = len(content[content.rfind(b"\n", 0, error.start) + 1 : error.start].decode(errors="replace")) + 1
-        raise _error(path, [Problem(str(path), (line, column), "not UTF-8", "save the file as UTF-8")]) from error
+        raise refusal(path, [Problem(str(path), (line, column), "not UTF-8", "save the file as UTF-8")]) from error
     if not text.strip():
-        raise _error(path, [Problem(str(path), START, "the file is empty", "start from a file in configs/")])
+        raise refusal(path, [Problem(str(path), START, "the file is empty", "start from a file in configs/")])
     return text
 
 
@@ -169,9 +170,10 @@ def _end(text: str) -> Position:
     return len(lines), len(lines[-1]) + 1
 
 
-def _validate(
+def validate(
     model: type[_Table], data: dict[str, Any], *, path: Path, positions: Positions, context: Context
 ) -> tuple[_Table | None, list[Problem]]:
+    """The table that `data` makes, or all that is wrong with it."""
     try:
         return model.model_validate(data, context=context), []
     except ValidationError as error:
@@ -199,6 +201,9 @@ def _problem(model: type[Table], detail: ErrorDetails, *, path: Path, positions:
             allowed = _allowed(model, location)
             cure = _suggestion(str(detail["input"]), allowed)
             return Problem(str(path), positions.of_value(location), f"{name} cannot be {detail['input']!r}", cure)
+        case "too_short":
+            what = f"{name} has too few values"
+            return Problem(str(path), positions.of_value(location), what, f"give at least {context['min_length']}")
         case _:
             message = _WORDS.get(detail["type"]) or detail["msg"].replace("Input should", "should").replace(
                 " valid", ""
@@ -240,7 +245,12 @@ def _suggestion(given: str, known: Iterable[str]) -> str:
 
 def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
     table = _annotation_at(model, location)
-    return list(table.model_fields) if isinstance(table, type) and issubclass(table, BaseModel) else []
+    return list(_fields(table)) if isinstance(table, type) and issubclass(table, BaseModel) else []
+
+
+def _fields(table: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a table by the keys that a file writes."""
+    return {field.alias or name: field for name, field in table.model_fields.items()}
 
 
 def _allowed(model: type[BaseModel], location: Location) -> list[str]:
@@ -253,8 +263,8 @@ def _annotation_at(model: type[BaseModel], location: Location) -> Any:
     for part in location:
         if isinstance(part, int):
             current = typing.get_args(current)[0]
-        elif isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:
-            current = _without_none(current.model_fields[part].annotation)
+        elif isinstance(current, type) and issubclass(current, BaseModel) and part in _fields(current):
+            current = _without_none(_fields(current)[part].annotation)
         else:
             return None
     return current
@@ -262,15 +272,15 @@ def _annotation_at(model: type[BaseModel], location: Location) -> Any:
 
 def _without_none(annotation: Any) -> Any:
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return next(arg for arg in typing.get_args(annotation) if arg is not type(None))
-    return annotation
+        annotation = next(arg for arg in typing.get_args(annotation) if arg is not type(None))
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is Annotated else annotation
 
 
 def _tables(value: object) -> list[dict[str, Any]]:
     return [item if isinstance(item, dict) else {} for item in value] if isinstance(value, list) else []
 
 
-def _error(path: Path, problems: list[Problem]) -> ConfigError:
+def refusal(path: Path, problems: list[Problem]) -> ConfigError:
     """One error for all `problems`, in the order of the file."""
     problems = sorted(set(problems))
     lines = tuple(str(problem) for problem in problems)

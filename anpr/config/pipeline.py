@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from anpr.config.fields import AsTuple, Fraction, ModelName, Table, mistake
 
-Device = Literal["cpu", "openvino", "auto"]
-"""Where pixels are processed; `auto` takes the best that is there, and so far that is the CPU."""
+Device = Literal["cpu", "openvino", "cuda", "tensorrt", "auto"]
+"""Where pixels are processed: `cuda` and `tensorrt` decode and look on a GPU. `auto` takes the best that is there."""
 
 Threads = Annotated[int, Field(ge=1, le=64)]
 Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
@@ -43,6 +43,27 @@ class Gated(Table):
     reading_looks_per_second: LooksPerSecond = 0.0
     following_looks_per_second: LooksPerSecond = 0.0
     relook_seconds: Seconds = 0.8
+
+
+class OnGpu(Table):
+    """How GPUs work for many cameras; of no account on the processor."""
+
+    numbers: Annotated[tuple[Annotated[int, Field(ge=0, le=63)], ...], AsTuple, Field(min_length=1)] = (0,)
+    """The GPUs that take the cameras by turns, by the driver's count."""
+    workers: Annotated[int, Field(ge=1, le=16)] = 1
+    """Processes on each: one works in Python while another's kernels run."""
+    batch: Annotated[int, Field(ge=1, le=128)] = 32
+    """Pictures at once."""
+    plates: Annotated[int, Field(ge=1, le=128)] = 64
+    """Plates read at once."""
+    tick_seconds: Annotated[float, Field(ge=0.0, le=1.0)] = 0.005
+    """A batch that is not full waits so long for further cameras."""
+    decoder: Literal["nvdec", "software"] = "nvdec"
+    """What decodes: the GPU's own decoder, or the processor, which then copies each picture to the GPU; for Jetson."""
+    decodes: Annotated[int, Field(ge=1, le=64)] = 8
+    """Decoders of a process that work at the same time; a GPU has 1 to 7 engines."""
+    answer_seconds: Seconds = 10.0
+    """A GPU that is silent for longer hangs: its process is started anew."""
 
 
 class Detect(Table):
@@ -90,7 +111,7 @@ class Track(Table):
     preview_probability: Fraction = 0.95
     text_probability: Fraction = 0.2
     flicker_frames: Annotated[int, Field(ge=1, le=1000)] = 1
-    plate_score: Fraction = 0.65
+    plate_score: Fraction = 0.6
     plausible_probability: Fraction = 0.5
     max_tracks: Annotated[int, Field(ge=1, le=4096)] = 64
 
@@ -122,6 +143,7 @@ class Preset(Table):
     threads: Threads = 1
     """Threads of each net; the decoder has its own."""
     decode: Decode = Decode()
+    gpu: OnGpu = OnGpu()
     gate: Gated = Gated()
     detector: Detect = Detect()
     reader: Recognise = Recognise()

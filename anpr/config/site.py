@@ -24,8 +24,12 @@ from anpr.config.fields import (
     UserName,
     mistake,
 )
+from anpr.config.listing import ListHead
+from anpr.config.ruling import CameraPlace, Rules
 from anpr.endpoints import host_and_port, stays_on_this_machine
-from anpr.records import Severity
+
+VEHICLES_PER_DAY = 15_000.0
+"""In and out of a province on one expressway."""
 
 Traffic = Literal["approaching", "receding", "both"]
 Wait = Annotated[float, Field(ge=0.05, le=86_400.0)]
@@ -52,6 +56,8 @@ class Place(Table):
 
     id: Identifier
     name: str = ""
+    vehicles_per_day: Annotated[float, Field(gt=0.0, le=1e7)] = VEHICLES_PER_DAY
+    """That pass all its cameras: with a list's budget of false hits, it sets what the list matches."""
 
 
 Point = Annotated[tuple[Fraction, Fraction], AsTuple]
@@ -75,6 +81,8 @@ class Camera(Table):
     lanes: Annotated[tuple[Lane, ...], AsTuple] = ()
     """Where vehicles drive: a pipeline with a gate looks for motion only there. Empty: in the whole picture."""
     pipeline: PipelineName = "cpu"
+    place: CameraPlace = CameraPlace()
+    """Where it stands, for rules."""
     enabled: bool = True
 
     @model_validator(mode="after")
@@ -103,16 +111,11 @@ class Camera(Table):
         return urlunsplit(parts._replace(netloc=f"{user}{password}@{parts.netloc}"))
 
 
-class Listed(Table):
-    """A watch-list file."""
+class Listed(ListHead):
+    """A watch-list file. What is said here of the list goes before what the file says of itself."""
 
     name: Identifier
     file: FilePath
-    purpose: str = ""
-    authority: str = ""
-    """Who answers for it."""
-    severity: Severity = "ALERT"
-    """Of its entries that name none."""
 
 
 class Storage(Table):
@@ -121,20 +124,51 @@ class Storage(Table):
     path: PathValue
 
 
+class BusConsumer(Table):
+    """Somebody whom every event reaches, and who says so: an operations centre, a bridge."""
+
+    name: Identifier
+    start: Literal["oldest", "newest"] = "oldest"
+    """Where one begins that was never here: with all that the box keeps, or with what comes next."""
+    most_per_second: Annotated[float, Field(ge=1.0, le=1e6)] = 5000.0
+    """Sightings and coverage, while it catches up; hits are not held back."""
+
+
 class Bus(Table):
-    """Where events are published."""
+    """Where events are published, and who may have them."""
 
     endpoint: BusEndpoint
+    reliable_endpoint: BusEndpoint | None = None
+    """Where consumers connect; None: there are none."""
+    key_file: PathValue | None = None
+    """The box's `NAME.key_secret`; None: nothing is encrypted."""
+    clients: PathValue | None = None
+    """The folder with the public keys of those who may connect."""
     allow_unencrypted: bool = False
     """Let an endpoint be reached from other machines, over a network that is your own."""
+    most_connections: Annotated[int, Field(ge=1, le=1024)] = 64
+    """To each endpoint."""
+    consumers: Annotated[tuple[BusConsumer, ...], AsTuple] = ()
 
     @model_validator(mode="after")
     def _check_reach(self) -> Self:
-        if not self.allow_unencrypted and not stays_on_this_machine(self.endpoint):
-            raise mistake(
-                f"events would leave this machine unencrypted through {self.endpoint}",
-                "bind to tcp://127.0.0.1:PORT, or set allow_unencrypted = true if the network is your own",
-            )
+        for endpoint in (self.endpoint, self.reliable_endpoint):
+            outside = endpoint is not None and not stays_on_this_machine(endpoint)
+            if outside and self.key_file is None and not self.allow_unencrypted:
+                raise mistake(
+                    f"events would leave this machine unencrypted through {endpoint}",
+                    "bind to tcp://127.0.0.1:PORT, or set key_file and clients, or set allow_unencrypted = true if the"
+                    " network is your own",
+                )
+        if (self.key_file is None) != (self.clients is None):
+            raise mistake("key_file and clients go together", "make keys with `anpr keys new`")
+        if bool(self.consumers) != (self.reliable_endpoint is not None):
+            raise mistake("reliable_endpoint and [[bus.consumers]] go together", "give both or neither")
+        if self.reliable_endpoint == self.endpoint:
+            raise mistake("reliable_endpoint is the same as endpoint", "give it a port of its own")
+        names = [consumer.name for consumer in self.consumers]
+        if len(set(names)) < len(names):
+            raise mistake("a consumer's name stands twice", "give each its own name")
         return self
 
 
@@ -186,6 +220,8 @@ class Site(Table):
     reconnect: Reconnect = Reconnect()
     cameras: Annotated[tuple[Camera, ...], AsTuple, Field(min_length=1)]
     lists: Annotated[tuple[Listed, ...], AsTuple] = ()
+    rules: Rules | None = None
+    """None: no rules are evaluated."""
 
     @field_validator("cameras")
     @classmethod

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
+from anpr.bus.intake import Intake
 from anpr.clock import Clock
 from anpr.config.site import Site
 from anpr.engine.coverage import Ledger
 from anpr.engine.hub import Hub
+from anpr.engine.lists import ListKeeper
 from anpr.engine.messages import CameraReport, WorkerReport
 from anpr.engine.monitor import Monitor
+from anpr.errors import DeclarationError
 from anpr.health import report
 from anpr.health.exposition import CONTENT_TYPE, expose
 from anpr.health.server import Answer, HealthServer
@@ -31,8 +35,16 @@ class Attendant:
         cameras = site.enabled_cameras()
         live = [camera.id for camera in cameras if camera.url is not None]
         self.ledger = Ledger(live, site_id=site.site.id, clock=clock, take=hub.take_gap)
+        self.lists = ListKeeper(site.lists, hub, clock=clock)
         self.monitor = Monitor(
-            cameras, box=site.box.id, site=site.site.id, hub=hub, ledger=self.ledger, clock=clock, cores=cores
+            cameras,
+            box=site.box.id,
+            site=site.site.id,
+            hub=hub,
+            ledger=self.ledger,
+            clock=clock,
+            cores=cores,
+            refused_lists=self.lists.refused,
         )
         self._hub = hub
         self._clock = clock
@@ -47,6 +59,7 @@ class Attendant:
                 "/metrics": self._metrics,
             }
             self._server = HealthServer(site.health.address, pages, clock=clock)
+        self._intake = _open_intake(site, hub)
         left_open = [gap for gap in hub.store.gaps(limit=MOST_GAPS_LOOKED_AT) if gap.state == "preview"]
         self.ledger.begin(alive_seconds=hub.store.alive_seconds, left_open=left_open)
 
@@ -56,9 +69,9 @@ class Attendant:
         return self._server.port if self._server is not None else None
 
     @property
-    def sockets(self) -> Sequence[socket.socket]:
-        """What else the loop shall wait for."""
-        return self._server.sockets if self._server is not None else ()
+    def sockets(self) -> Sequence[socket.socket | int]:
+        """What else the loop shall wait for: sockets, and the bus's descriptors."""
+        return [*(self._server.sockets if self._server is not None else ()), *self._hub.files]
 
     def started(self, worker: str, cameras: Sequence[str]) -> None:
         """A worker process runs."""
@@ -83,6 +96,9 @@ class Attendant:
     def turn(self, ready: Collection[object]) -> None:
         """One round of the hub's loop: that it comes here is what the watchdog is told."""
         self.monitor.look()
+        self.lists.turn()
+        if self._intake is not None:
+            self._intake.turn()
         now = self._clock.monotonic_seconds()
         if now >= self._alive_due_seconds and not self._hub.failing:
             self._alive_due_seconds = now + ALIVE_SECONDS
@@ -97,6 +113,9 @@ class Attendant:
 
     def close(self) -> None:
         """End the gaps that are open and note the time: from here on nobody watches."""
+        self.lists.close()
+        if self._intake is not None:
+            self._intake.close()
         self.ledger.end()
         self._hub.mark_alive()
         if self._server is not None:
@@ -120,3 +139,18 @@ class Attendant:
             commit=self._hub.store.commit_seconds,
         )
         return Answer(200, body, CONTENT_TYPE)
+
+
+def _open_intake(site: Site, hub: Hub) -> Intake | None:
+    """Where other programs push declarations, if the site file says so. Raises BusError."""
+    declarations = hub.judge.book.declarations if hub.judge is not None else None
+    if site.rules is None or site.rules.intake is None or declarations is None:
+        return None
+
+    def take(fields: Mapping[str, Any]) -> str:
+        try:
+            return declarations.push(fields).id
+        except DeclarationError as error:
+            raise ValueError("\n".join(error.problems)) from error
+
+    return Intake(site.rules.intake, take, counters=hub.counters)

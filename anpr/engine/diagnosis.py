@@ -9,12 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from anpr.bus.publisher import Publisher
+from anpr.bus import Door, Publisher
+from anpr.bus.keys import fingerprint, read_pair
 from anpr.clock import SystemClock
 from anpr.config.loader import load_pipeline
+from anpr.config.pipeline import Pipeline
 from anpr.config.site import Bus, Camera, Listed, Site
 from anpr.engine.box import load_lists
-from anpr.engine.pipeline import build_stages, rehearse
+from anpr.engine.bus_options import bus_options
+from anpr.engine.pipeline import build_stages, is_on_gpu, net_device, rehearse
+from anpr.engine.surface_device import SurfaceDevice, gpu_numbered, rehearse_device
 from anpr.errors import AnprError, BusError, StreamAuthError, WatchListError
 from anpr.store import Store
 from anpr.video.decode import DecodeOptions
@@ -73,11 +77,29 @@ def _runtime() -> Finding:
 def _pipeline(name: str) -> Finding:
     subject = f"pipeline {name}"
     try:
-        stages = build_stages(load_pipeline(name))
+        pipeline = load_pipeline(name)
+        if is_on_gpu(pipeline):
+            return _on_gpus(subject, pipeline)
+        stages = build_stages(pipeline)
         milliseconds = rehearse(stages) * 1000
     except AnprError as error:
         return _from_error(subject, error)
     return Finding(subject, True, f"{' and '.join(stages.models)} infer, {milliseconds:.1f} ms a picture with a plate")
+
+
+def _on_gpus(subject: str, pipeline: Pipeline) -> Finding:
+    """Every GPU of the pipeline opens and takes a full batch of drawn pictures. Raises AnprError."""
+    models: tuple[str, ...] = ()
+    told: list[str] = []
+    for number in pipeline.settings.gpu.numbers:
+        gpu = gpu_numbered(number)
+        device = SurfaceDevice.open(pipeline, number)
+        try:
+            models, milliseconds = device.models, rehearse_device(device) * 1000
+        finally:
+            device.close()
+        told.append(f"GPU {number} ({gpu.name}, {gpu.memory_bytes >> 30} GiB) {milliseconds:.2f} ms a picture")
+    return Finding(subject, True, f"{' and '.join(models)} infer by {net_device(pipeline)}: {', '.join(told)}")
 
 
 def _clock() -> Iterator[Finding]:
@@ -137,13 +159,17 @@ def _new_store(path: Path) -> Finding:
 
 
 def _bus(bus: Bus) -> Finding:
+    options = bus_options(bus)
+    endpoints = [endpoint for endpoint in (options.endpoint, options.reliable_endpoint) if endpoint is not None]
+    clock = SystemClock()
     try:
-        Publisher(
-            bus.endpoint, box="doctor", epoch=0, clock=SystemClock(), allow_unencrypted=bus.allow_unencrypted
-        ).close()
+        with Door(clock=clock, keys=options.keys, allow_unencrypted=options.allow_unencrypted) as door:
+            for endpoint in endpoints:
+                Publisher(endpoint, box="doctor", epoch=0, clock=clock, door=door)
+        key = f", key {fingerprint(read_pair(options.keys.own).public)}" if options.keys is not None else ""
     except BusError as error:
         return _from_error("bus", error)
-    return Finding("bus", True, f"{bus.endpoint} can be bound")
+    return Finding("bus", True, f"{' and '.join(endpoints)} can be bound{key}")
 
 
 def _list(listed: Listed) -> Finding:
@@ -153,7 +179,8 @@ def _list(listed: Listed) -> Finding:
     except WatchListError as error:
         more = f", and {len(error.problems) - 1} more" if len(error.problems) > 1 else ""
         return Finding(subject, False, error.problems[0] + more, f"anpr watch check {listed.file}")
-    return Finding(subject, True, f"{len(loaded.entries)} entries, version {loaded.version}")
+    left_out = f", {loaded.bad_rows} bad rows left out" if loaded.bad_rows else ""
+    return Finding(subject, True, f"{len(loaded.entries)} entries, version {loaded.version}{left_out}")
 
 
 def _camera(camera: Camera) -> Finding:

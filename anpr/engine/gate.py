@@ -60,57 +60,82 @@ class GateOptions:
         return self.motion or any(rates)
 
 
-class Gate:
-    """Decides for each picture of one camera, in order, whether it is looked at. Not thread-safe."""
+class Pace:
+    """Decides for each picture of one camera, in order, whether it is looked at, without seeing it. Not thread-safe.
 
-    def __init__(self, options: GateOptions, *, lanes: Sequence[Lane] = ()) -> None:
-        """Motion counts inside `lanes`; without any, in the whole picture."""
+    Whoever measures motion asks `must_measure` before each `judge`.
+    """
+
+    def __init__(self, options: GateOptions) -> None:
         self.options = options
-        self._lanes = lanes
-        self._operations = contract.load("cpu")
-        self._levels = np.zeros((0, 0), np.float32)
-        self._scene = np.zeros((3, 0, 0), np.float32)
-        self._inside = np.zeros((0, 0), np.uint8)
         self._started_seconds = 0.0
         self._looked_seconds: float | None = None
 
-    def decide(self, frame: Frame, *, attention: Attention = "none") -> tuple[bool, str]:
-        """Whether to look, and why (not). `attention` is what the vehicles in view need.
+    def must_measure(self, pts_seconds: float, attention: Attention) -> bool:
+        """Whether `judge` has to be told of the picture's motion: its levels are then to be taken in."""
+        if not self.options.motion:
+            return False
+        last = self._looked_seconds
+        return last is None or pts_seconds < last or attention == "none" or self._is_attended(pts_seconds, attention)
+
+    def judge(self, pts_seconds: float, attention: Attention = "none", *, moved: bool = True) -> tuple[bool, str]:
+        """Whether to look, and why (not). `attention` is what the vehicles in view need; `moved` whether enough has
+        moved since the last look, or nobody measures it.
 
         To look: `start`, `reading`, `following`, `moved`, `relook`; nothing from a gate that stands open. Not to:
         `rate`, `still`.
         """
         if not self.options.active:
             return True, ""
-        verdict = self._judge(frame, attention)
+        verdict = self._judge(pts_seconds, attention, moved)
         if verdict[0]:
-            self._looked_seconds = frame.pts_seconds
-            if self.options.motion:
-                self._scene[contract.LOOKED_AT] = self._levels
+            self._looked_seconds = pts_seconds
         return verdict
 
-    def _judge(self, frame: Frame, attention: Attention) -> tuple[bool, str]:
-        options, now, last = self.options, frame.pts_seconds, self._looked_seconds
+    def _judge(self, now: float, attention: Attention, moved: bool) -> tuple[bool, str]:
+        last = self._looked_seconds
         if last is None or now < last:
             self._started_seconds = now
-            self._moved(frame)
             return True, "start"
         if attention != "none":
-            reading, following = options.reading_looks_per_second, options.following_looks_per_second
-            if not _is_due(now, last, reading if attention == "reading" else following):
-                return False, "rate"
-            self._moved(frame)
-            return True, attention
-        if self._moved(frame) or now - self._started_seconds < LEARNING_SECONDS:
-            return (True, "moved") if _is_due(now, last, options.looks_per_second) else (False, "rate")
-        if now - last >= options.relook_seconds - SLOT_SLACK:
+            return (True, attention) if self._is_attended(now, attention) else (False, "rate")
+        if moved or now - self._started_seconds < LEARNING_SECONDS:
+            return (True, "moved") if _is_due(now, last, self.options.looks_per_second) else (False, "rate")
+        if now - last >= self.options.relook_seconds - SLOT_SLACK:
             return True, "relook"
         return False, "still"
 
-    def _moved(self, frame: Frame) -> bool:
-        """Take in `frame`; True if enough has moved since the last look, the size has changed, or nobody asks."""
-        if not self.options.motion:
-            return True
+    def _is_attended(self, now: float, attention: Attention) -> bool:
+        """Whether the vehicles in view have their turn."""
+        options = self.options
+        rate = options.reading_looks_per_second if attention == "reading" else options.following_looks_per_second
+        return _is_due(now, self._looked_seconds or 0.0, rate)
+
+
+class Gate:
+    """Decides for each picture of one camera, in order, whether it is looked at. Not thread-safe."""
+
+    def __init__(self, options: GateOptions, *, lanes: Sequence[Lane] = ()) -> None:
+        """Motion counts inside `lanes`; without any, in the whole picture."""
+        self.options = options
+        self._pace = Pace(options)
+        self._lanes = lanes
+        self._operations = contract.load("cpu")
+        self._levels = np.zeros((0, 0), np.float32)
+        self._scene = np.zeros((3, 0, 0), np.float32)
+        self._inside = np.zeros((0, 0), np.uint8)
+
+    def decide(self, frame: Frame, *, attention: Attention = "none") -> tuple[bool, str]:
+        """Whether to look, and why (not), as `Pace.judge` says."""
+        measure = self._pace.must_measure(frame.pts_seconds, attention)
+        moved = self._measure(frame) if measure else True
+        verdict = self._pace.judge(frame.pts_seconds, attention, moved=moved)
+        if measure and verdict[0]:
+            self._scene[contract.LOOKED_AT] = self._levels
+        return verdict
+
+    def _measure(self, frame: Frame) -> bool:
+        """Take in `frame`; True if enough has moved since the last look, or the size has changed."""
         height, width = frame.luma.shape
         shape = (height // contract.CELL_PX, width // contract.CELL_PX)
         fresh = self._levels.shape != shape

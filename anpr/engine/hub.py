@@ -7,14 +7,15 @@ too much waits, nothing more is taken, the workers wait on their pipes, and live
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from math import inf
 
 import msgspec
 import structlog
 
-from anpr.bus.publisher import Publisher
+from anpr.bus import Bus, Publisher, Standing
 from anpr.clock import Clock
+from anpr.engine.judge import Judge
 from anpr.engine.messages import Passage
 from anpr.errors import BusError, StoreError
 from anpr.metrics import Counters, Histogram
@@ -45,12 +46,14 @@ class Hub:
         self,
         store: Store,
         matcher: Matcher,
-        publisher: Publisher | None,
+        publisher: Bus | Publisher | None,
         *,
         clock: Clock,
+        judge: Judge | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        """`publisher` None: nobody is told. `on_event` is called with each event once it is committed and published."""
+        """`publisher` None: nobody is told. `judge` None: there are no rules. `on_event` is called with each event once
+        it is committed and published."""
         self.counters = Counters()
         self.latency_seconds: deque[float] = deque(maxlen=KEPT_LATENCIES)
         """From the arrival of a frame to the publication of the sighting it brought about, the newest of them."""
@@ -60,6 +63,7 @@ class Hub:
         """The same, of all."""
         self.store = store
         self.matcher = matcher
+        self.judge = judge
         self._publisher = publisher
         self._clock = clock
         self._on_event = on_event
@@ -68,7 +72,7 @@ class Hub:
         self._gaps: dict[tuple[str, int], CoverageGap] = {}
         """Coverage gaps not yet in the group, by id and revision."""
         self._uncommitted: set[str] = set()
-        """Ids of sightings in the group."""
+        """Ids of sightings that, or hits on which, are in the group."""
         self._previews: dict[str, Sighting] = {}
         """What has been told of passages that are not settled yet, by id."""
         self._arrivals: dict[tuple[str, int], float] = {}
@@ -85,12 +89,28 @@ class Hub:
         """Records that are not committed yet."""
         return len(self._waiting) + len(self._gaps) + self._group.pending
 
+    @property
+    def files(self) -> Sequence[int]:
+        """Descriptors that become readable when the bus has something to do in the next `tick`."""
+        return self._publisher.files() if self._publisher is not None else ()
+
+    @property
+    def consumers(self) -> Sequence[Standing]:
+        """How each consumer of the bus fares."""
+        return self._publisher.standings if isinstance(self._publisher, Bus) else ()
+
     def totals(self) -> Counters:
         """What the hub, its store and its publisher have counted."""
         total = Counters()
         for counters in (self.counters, self.store.counters, self._publisher and self._publisher.counters):
             total.merge(counters.counts if counters else {})
+        if self.judge is not None:
+            total.merge(self.judge.totals().counts)
         return total
+
+    def replace_matcher(self, matcher: Matcher) -> None:
+        """Ask other lists from the next sighting on."""
+        self.matcher = matcher
 
     def take(self, passage: Passage) -> None:
         """Have a sighting stored, matched and published by the next `tick`s."""
@@ -148,7 +168,7 @@ class Hub:
 
     def tick(self) -> float:
         """Do what is due; returns how many seconds it may wait until the next time. Never raises for a failing disk."""
-        self._beat()
+        self._serve()
         now = self._clock.monotonic_seconds()
         if now < self._retry_at_seconds:
             return min(self._retry_at_seconds - now, HEARTBEAT_CHECK_SECONDS)
@@ -160,7 +180,7 @@ class Hub:
             self.failing = True
             self._retry_at_seconds = now + RETRY_SECONDS
             self._log.error("store_failed", problem=str(error), waiting=self.backlog, retry_in_seconds=RETRY_SECONDS)
-        if not self.failing and (self._waiting or self._gaps):
+        if self._serve() or (not self.failing and (self._waiting or self._gaps)):
             return 0.0
         due_in_seconds = self._group.due_in_seconds
         return HEARTBEAT_CHECK_SECONDS if due_in_seconds is None else min(due_in_seconds, HEARTBEAT_CHECK_SECONDS)
@@ -189,6 +209,7 @@ class Hub:
             self._add(self._waiting[0])
             self._waiting.popleft()
             self._publish(self._group.flush_if_due())
+        self._judge_due(until_seconds)
 
     def _add(self, passage: Passage) -> None:
         """Put one passage into the group: its pictures first, so that no record points at a missing one."""
@@ -196,8 +217,11 @@ class Hub:
         sighting = msgspec.structs.replace(passage.sighting, evidence=pictures or passage.sighting.evidence)
         if sighting.id in self._uncommitted:
             self._publish(self._group.flush())
-        self._group.add(sighting, self._hits(sighting))
-        self._uncommitted.add(sighting.id)
+        self._group.make_room()  # what has been judged must be taken
+        listed = self._hits(sighting)
+        ruled = self._judge(sighting, [hit for hit in listed if hit.state != "withdrawn"])
+        self._group.add(sighting, (*listed, *ruled))
+        self._uncommitted.update((sighting.id, *(hit.sighting_id for hit in ruled)))
         if sighting.state == "preview":
             self._previews[sighting.id] = sighting
         else:
@@ -211,9 +235,38 @@ class Hub:
         withdrawn = [
             withdraw_hit(hit, revision=sighting.revision)
             for hit in (self.store.hits_of(sighting.id) if sighting.revision > 0 else ())
-            if hit.id not in hits and hit.state != "withdrawn" and hit.revision < sighting.revision
+            if not hit.rule and hit.id not in hits and hit.state != "withdrawn" and hit.revision < sighting.revision
         ]
         return (*hits.values(), *withdrawn)
+
+    def _judge(self, sighting: Sighting, listed: Sequence[Hit]) -> tuple[Hit, ...]:
+        """What the rules say, also of other passages. A fault there costs neither the sighting nor its list hits."""
+        if self.judge is None:
+            return ()
+        try:
+            return self.judge.judge(sighting, listed)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  # rules must not end the box
+            self._tell_fault(error)
+            return ()
+
+    def _judge_due(self, until_seconds: float) -> None:
+        """Have the rules that wait judge what is due; they ask for what is committed."""
+        while self.judge is not None and self.judge.is_due and self._clock.monotonic_seconds() < until_seconds:
+            self._publish(self._group.flush())
+            try:
+                hits = self.judge.judge_due()
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001  # as above
+                self._tell_fault(error)
+                return
+            self._group.add_hits(hits)
+
+    def _tell_fault(self, error: Exception) -> None:
+        self.counters.add("judgements_failed", reason=type(error).__name__)
+        self._log.error("judgement_failed", exc_info=error)
 
     def _publish(self, events: tuple[Event, ...]) -> None:
         if not events:
@@ -240,10 +293,23 @@ class Hub:
             self.latency_seconds.append(latency_seconds)
             self.latencies.add(latency_seconds)
 
+    def _serve(self) -> bool:
+        """Let the bus have its turn; True if it has more to do right away."""
+        try:
+            return self._publisher is not None and self._publisher.turn()
+        except BusError as error:
+            self._tell_no_heartbeat(error)
+            return False
+
     def _beat(self) -> None:
+        """Tell the newest number: nothing may follow for long, or ever."""
         try:
             if self._publisher is not None:
-                self._publisher.heartbeat_if_due()
+                self._publisher.turn()
+                self._publisher.heartbeat()
         except BusError as error:
-            self.counters.add("heartbeats_failed")
-            self._log.error("heartbeat_failed", problem=str(error))
+            self._tell_no_heartbeat(error)
+
+    def _tell_no_heartbeat(self, error: BusError) -> None:
+        self.counters.add("heartbeats_failed")
+        self._log.error("heartbeat_failed", problem=str(error))

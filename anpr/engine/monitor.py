@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from statistics import quantiles
@@ -14,6 +14,7 @@ import msgspec
 from anpr import __version__
 from anpr.clock import Clock
 from anpr.config.site import Camera
+from anpr.config.times import write_moment
 from anpr.engine.coverage import WATCHED_STATES, Ledger
 from anpr.engine.hub import Hub
 from anpr.engine.messages import CameraReport, WorkerReport
@@ -22,6 +23,7 @@ from anpr.health.report import (
     BoxHealth,
     CameraHealth,
     Capacity,
+    ConsumerHealth,
     Latency,
     ListHealth,
     StoreHealth,
@@ -103,8 +105,18 @@ class Monitor:
     """Listens to the workers and sums up. Use from the hub's thread."""
 
     def __init__(
-        self, cameras: Sequence[Camera], *, box: str, site: str, hub: Hub, ledger: Ledger, clock: Clock, cores: int
+        self,
+        cameras: Sequence[Camera],
+        *,
+        box: str,
+        site: str,
+        hub: Hub,
+        ledger: Ledger,
+        clock: Clock,
+        cores: int,
+        refused_lists: Mapping[str, str] | None = None,
     ) -> None:
+        """`refused_lists`: why the newest file of a list was refused, by name; its owner keeps it up to date."""
         self.clock_steps = 0
         self.workers: dict[str, _Crew] = {}
         self._box = box
@@ -113,6 +125,7 @@ class Monitor:
         self._ledger = ledger
         self._clock = clock
         self._cores = cores
+        self._refused_lists = refused_lists if refused_lists is not None else {}
         self._cameras = {camera.id: _Seen(camera) for camera in cameras}
         self._store = StoreHealth(last_seq=0, map_used_share=0.0, readers=0, failing=False)
         """The last known."""
@@ -198,8 +211,17 @@ class Monitor:
                     version=each.version,
                     entries=len(each.entries),
                     age_seconds=max(0.0, now - each.loaded_seconds),
+                    purpose=each.purpose,
+                    owner=each.owner,
+                    left_out=each.bad_rows,
+                    refused=self._refused_lists.get(each.name, ""),
                 )
                 for each in self._hub.matcher.lists
+            ),
+            rules=self._hub.judge.health if self._hub.judge is not None else None,
+            consumers=tuple(
+                ConsumerHealth(name=each.name, connected=each.connected, behind=each.behind)
+                for each in self._hub.consumers
             ),
         )
 
@@ -325,6 +347,17 @@ class Monitor:
                 yield f"camera {camera.id} drops {camera.dropped_share:.0%} of its pictures: the box is too slow"
             elif camera.tainted_share > WORTH_TELLING_SHARE:
                 yield f"camera {camera.id}: {camera.tainted_share:.0%} of its pictures may be damaged"
+        for name, why in self._refused_lists.items():
+            yield f"list {name} keeps its old content, a new file was refused (anpr watch check tells more): {why}"
+        for each in self._hub.matcher.lists:
+            until_seconds = each.limits.valid_until_seconds
+            if until_seconds is not None and until_seconds <= self._clock.wall_seconds():
+                yield f"list {each.name} has expired: {write_moment(until_seconds)}"
+        for name, fault in self._hub.judge.book.failing.items() if self._hub.judge is not None else ():
+            yield f"rule {name} fails: {fault}"
+        for consumer in self._hub.consumers:
+            if not consumer.connected:
+                yield f"consumer {consumer.name} is not connected, {consumer.behind} events wait for it"
         for name, crew in self.workers.items():
             if crew.deaths and not crew.alive:
                 yield f"{name} has died and is started again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -13,14 +14,15 @@ from anpr.config.fields import Table
 from anpr.config.pipeline import Pictures, Pipeline
 from anpr.engine.gate import Gate, GateOptions
 from anpr.engine.pictures import pictures_of
-from anpr.errors import ModelError
+from anpr.errors import DeviceError, ModelError
 from anpr.metrics import Counters
 from anpr.nets.detector import Detector, DetectorOptions
 from anpr.nets.model import ModelFolder
 from anpr.nets.ocr import OcrReader
+from anpr.nets.providers import Device, is_available
 from anpr.nets.reader import Reader, ReaderOptions
 from anpr.nets.second_opinion import OpinionOptions, SecondOpinion
-from anpr.nets.session import Device
+from anpr.ops.gpus import list_gpus
 from anpr.records import Frame, Plate, Read
 from anpr.tracking.options import TrackOptions
 from anpr.tracking.sighting import Origin
@@ -63,9 +65,38 @@ class Stages:
     """What the stages count of their own; the loop takes it over after each picture."""
 
 
-def build_stages(pipeline: Pipeline) -> Stages:
-    """Load the models that `pipeline` names. Raises ModelError or DeviceError."""
+@dataclass(frozen=True, slots=True)
+class LoopOptions:
+    """What a camera's loop is told besides its nets."""
+
+    decode: DecodeOptions
+    track: TrackOptions
+    gate: GateOptions
+    spare: SpareOptions
+    pictures: Pictures
+
+
+def loop_options(pipeline: Pipeline) -> LoopOptions:
+    """From a pipeline file."""
     settings = pipeline.settings
+    return LoopOptions(
+        decode=DecodeOptions(**values_of(settings.decode)),
+        track=TrackOptions(**values_of(settings.track)),
+        gate=GateOptions(**values_of(settings.gate)),
+        spare=SpareOptions(**values_of(settings.spare)),
+        pictures=settings.pictures,
+    )
+
+
+def build_stages(pipeline: Pipeline) -> Stages:
+    """Load the models that `pipeline` names, for a loop of one camera. Raises ModelError or DeviceError."""
+    settings = pipeline.settings
+    if is_on_gpu(pipeline):
+        raise DeviceError(
+            f"works in batches on {net_device(pipeline)}, which is not for single pictures",
+            place=pipeline.name,
+            cure="take a pipeline with device = 'cpu'",
+        )
     detector = ModelFolder.load(settings.detector.model, "detector")
     models = [ModelFolder.load(settings.reader.model, "reader")]
     reader = _reader(models[0], pipeline)
@@ -82,23 +113,24 @@ def build_stages(pipeline: Pipeline) -> Stages:
         reader = SecondOpinion(
             first=reader,
             second=_reader(models[1], pipeline),
-            options=OpinionOptions(**_values(settings.second_reader, but="model")),
+            options=OpinionOptions(**values_of(settings.second_reader, but="model")),
             alternatives=settings.reader.alternatives,
             counters=counters,
         )
+    options = loop_options(pipeline)
     return Stages(
         detector=Detector.open(
             detector,
-            DetectorOptions(**_values(settings.detector, but="model")),
+            DetectorOptions(**values_of(settings.detector, but="model")),
             device=net_device(pipeline),
             threads=settings.threads,
         ),
         reader=reader,
-        decode=DecodeOptions(**_values(settings.decode)),
-        track=TrackOptions(**_values(settings.track)),
-        gate=GateOptions(**_values(settings.gate)),
-        spare=SpareOptions(**_values(settings.spare)),
-        pictures=settings.pictures,
+        decode=options.decode,
+        track=options.track,
+        gate=options.gate,
+        spare=options.spare,
+        pictures=options.pictures,
         pipeline=pipeline.label,
         models=(detector.label, *(model.label for model in models)),
         counters=counters,
@@ -144,15 +176,31 @@ def _reader(model: ModelFolder, pipeline: Pipeline) -> ReadsPlates:
     """The reader that a model is for."""
     settings = pipeline.settings
     kind = OcrReader if model.facts.output.decoding == "ctc" else Reader
-    options = ReaderOptions(**_values(settings.reader, but="model"))
+    options = ReaderOptions(**values_of(settings.reader, but="model"))
     return kind.open(model, options, device=net_device(pipeline), threads=settings.threads)
 
 
 def net_device(pipeline: Pipeline) -> Device:
-    """What runs the pipeline's nets; `auto` is the best that is there, which so far is the processor."""
+    """What runs the nets; `auto` is the best that is there: the pipeline's GPUs if they can be used, or the CPU."""
     asked = pipeline.settings.device
-    return "cpu" if asked == "auto" else asked
+    if asked != "auto":
+        return asked
+    there = {gpu.number for gpu in list_gpus()}
+    usable = there.issuperset(pipeline.settings.gpu.numbers) and find_spec("pycuda") is not None
+    return "cuda" if usable and is_available("cuda") else "cpu"
 
 
-def _values(table: Table, *, but: str = "") -> dict[str, Any]:
+def resolved(pipeline: Pipeline) -> Pipeline:
+    """The same pipeline, `auto` decided: so that it is asked once, at the start, and is the same for all workers."""
+    settings = pipeline.settings.model_copy(update={"device": net_device(pipeline)})
+    return pipeline.model_copy(update={"settings": settings})
+
+
+def is_on_gpu(pipeline: Pipeline) -> bool:
+    """Whether its cameras share a GPU, which decodes and looks at their pictures."""
+    return net_device(pipeline) in ("cuda", "tensorrt")
+
+
+def values_of(table: Table, *, but: str = "") -> dict[str, Any]:
+    """The settings of a table by name, `but` one."""
     return {name: getattr(table, name) for name in type(table).model_fields if name != but}

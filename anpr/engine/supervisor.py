@@ -23,9 +23,10 @@ import msgspec
 import structlog
 
 from anpr.clock import Clock
+from anpr.engine.assignment import STOP, Assignment
 from anpr.engine.birth import enter
 from anpr.engine.messages import CameraReport, Ended, Passage, WorkerReport, decode
-from anpr.engine.process import STOP, Assignment, work
+from anpr.engine.process import work
 from anpr.metrics import Counters
 
 FIRST_PAUSE_SECONDS = 1.0
@@ -83,8 +84,8 @@ class Attendant(Protocol):
     """Who is told how the workers fare, and has its turn in the loop."""
 
     @property
-    def sockets(self) -> Sequence[socket.socket]:
-        """What else the loop shall wait for."""
+    def sockets(self) -> Sequence[socket.socket | int]:
+        """What else the loop shall wait for; a number is a file descriptor."""
         ...
 
     def started(self, worker: str, cameras: Sequence[str]) -> None:
@@ -230,7 +231,7 @@ class Supervisor:
             for report in self.reports.values():
                 self._log.info("camera_report", **report.to_log())
 
-    def _wait(self, things: list[Connection | socket.socket], seconds: float) -> Collection[object]:
+    def _wait(self, things: list[Connection | socket.socket | int], seconds: float) -> Collection[object]:
         """Those of `things` that have something to read, after `seconds` at most."""
         if things:
             return pipes.wait(things, seconds)

@@ -125,10 +125,27 @@ def _of_store(report: BoxHealth) -> Iterator[Metric]:
     yield _gauge("anpr_store_last_seq", "Number of the newest event.", report.store.last_seq)
     entries = GaugeMetricFamily("anpr_watchlist_entries", "Entries of a watch-list.", labels=("list",))
     age = GaugeMetricFamily("anpr_watchlist_age_seconds", "Since a watch-list was written.", labels=("list",))
+    refused = GaugeMetricFamily("anpr_watchlist_refused", "1 while its newest file is refused.", labels=("list",))
+    left_out = GaugeMetricFamily("anpr_watchlist_rows_left_out", "Bad rows of its file.", labels=("list",))
     for each in report.lists:
         entries.add_metric((each.name,), each.entries)
         age.add_metric((each.name,), each.age_seconds)
-    yield from (entries, age)
+        refused.add_metric((each.name,), float(bool(each.refused)))
+        left_out.add_metric((each.name,), each.left_out)
+    yield from (entries, age, refused, left_out)
+    connected = GaugeMetricFamily("anpr_consumer_connected", "1 while a consumer is connected.", labels=("consumer",))
+    behind = GaugeMetricFamily("anpr_consumer_behind", "Events that it has not acknowledged.", labels=("consumer",))
+    for consumer in report.consumers:
+        connected.add_metric((consumer.name,), float(consumer.connected))
+        behind.add_metric((consumer.name,), consumer.behind)
+    yield from (connected, behind)
+    if report.rules is not None:
+        rules = report.rules
+        yield _gauge("anpr_rules_enabled", "Rules that are evaluated.", rules.enabled)
+        yield _gauge("anpr_rules_failing", "Rules whose last evaluation ended in a fault.", len(rules.failing))
+        yield _gauge("anpr_history_passages", "Passages that the rules' memory holds.", rules.passages)
+        yield _gauge("anpr_history_seconds", "How far back it reaches.", rules.memory_seconds)
+        yield _gauge("anpr_history_waiting", "Passages that rules with a wait have yet to judge.", rules.waiting)
 
 
 def _counted(owner: str, counters: Mapping[str, Counters]) -> Iterator[Metric]:

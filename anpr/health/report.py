@@ -103,6 +103,40 @@ class ListHealth(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     entries: int
     age_seconds: float
+    purpose: str = ""
+    owner: str = ""
+    """Who keeps it up to date."""
+    left_out: int = 0
+    """Bad rows of its file."""
+    refused: str = ""
+    """Why its newest file was refused; empty: it was taken."""
+
+
+class RulesHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules and the memory that they ask."""
+
+    enabled: int
+    dry_run: int
+    """Of them, those that only tell what they would have raised."""
+    failing: dict[str, str]
+    """Rules whose last evaluation ended in a fault, with the fault."""
+    passages: int
+    """Remembered."""
+    plates: int
+    """Different ones among them."""
+    memory_seconds: float
+    """How far back the memory reaches."""
+    waiting: int
+    """Passages that rules with `wait` have yet to judge."""
+
+
+class ConsumerHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who must get every event."""
+
+    name: str
+    connected: bool
+    behind: int
+    """Numbers after the last up to which it has acknowledged all."""
 
 
 class BoxHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +163,9 @@ class BoxHealth(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[WorkerHealth, ...]
     store: StoreHealth
     lists: tuple[ListHealth, ...]
+    rules: RulesHealth | None = None
+    """None: the site has no rules."""
+    consumers: tuple[ConsumerHealth, ...] = ()
 
 
 def encode(report: BoxHealth) -> bytes:

@@ -9,18 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anpr.clock import Clock
+from anpr.config.pipeline import Pipeline
 from anpr.config.site import Camera
+from anpr.engine.batching import Batcher, Item, Passenger
+from anpr.engine.device import Device
+from anpr.engine.follower import Follower, StageSeconds
 from anpr.engine.hub import Hub
-from anpr.engine.pipeline import Stages
-from anpr.engine.playback import paced
-from anpr.engine.worker import StageSeconds, Worker
+from anpr.engine.pipeline import Stages, loop_options
+from anpr.engine.playback import PictureT, paced
+from anpr.engine.worker import Worker
 from anpr.errors import MediaError
 from anpr.metrics import Counters
 from anpr.records import Frame
 from anpr.tracking.sighting import Origin
 from anpr.video import files, images
 from anpr.video.facts import SourceFacts
-from anpr.video.source import open_source
+from anpr.video.source import open_source, open_surfaces
+from anpr.video.surface_frame import SurfaceFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +96,64 @@ def play(
         return Played(clip, counters, worker.seconds, source.facts)
 
 
+def play_in_batches(
+    clip: Clip,
+    pipeline: Pipeline,
+    device: Device,
+    hub: Hub,
+    *,
+    site_id: str,
+    clock: Clock,
+    realtime: bool = False,
+    stop: threading.Event,
+    on_facts: Callable[[SourceFacts], None] | None = None,
+    on_frame: Callable[[SurfaceFrame], None] | None = None,
+) -> Played:
+    """The same on a device that takes several pictures at once."""
+    counters, options = Counters(), loop_options(pipeline)
+    opened = open_surfaces(
+        clip.path, camera_id=clip.camera_id, clock=clock, nvdec=device.nvdec, options=options.decode, counters=counters
+    )
+    with opened as source:
+        if on_facts is not None:
+            on_facts(source.facts)
+        follower: Follower[SurfaceFrame] = Follower(
+            Origin(
+                site_id=site_id,
+                camera_id=clip.camera_id,
+                run_seconds=source.facts.start_wall_seconds or 0.0,
+                pipeline=pipeline.label,
+                models=device.models,
+            ),
+            track=options.track,
+            spare=options.spare,
+            pictures=options.pictures,
+            emit=hub.take,
+            bring_home=device.bring_home,
+            counters=counters,
+        )
+        one = Passenger(clip.camera_id, follower, gate=options.gate, spare=options.spare)
+        batcher = Batcher(device, gate=options.gate)
+        pictures = paced(source, clock=clock, stop=stop) if realtime else iter(source)
+        most = device.most if one.independent and not realtime else 1
+        waiting: list[Item] = []
+        for picture in _attended(pictures, hub, counters, on_frame):
+            waiting.append(Item(one, picture))
+            if len(waiting) >= most:
+                batcher.process(waiting)
+                waiting = []
+            if stop.is_set():
+                break
+        batcher.process([*waiting, Item(one, "end")])
+        if one.error is not None:
+            raise one.error
+        hub.tick()
+        return Played(clip, counters, follower.seconds, source.facts)
+
+
 def _attended(
-    frames: Iterator[Frame], hub: Hub, counters: Counters, on_frame: Callable[[Frame], None] | None
-) -> Iterator[Frame]:
+    frames: Iterator[PictureT], hub: Hub, counters: Counters, on_frame: Callable[[PictureT], None] | None
+) -> Iterator[PictureT]:
     """The frames, counted; between them the hub does what is due."""
     for frame in frames:
         counters.add("frames_decoded")

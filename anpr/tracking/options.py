@@ -27,7 +27,7 @@ class TrackOptions:
     """Below it the sighting has no text: its reads disagree, or were too blurred."""
     flicker_frames: int = 1
     """A track of so few frames is a sighting only with a plausible text."""
-    plate_score: float = 0.65
+    plate_score: float = 0.6
     """A track in which the detector was never so sure of a plate is a sighting only with a plausible text."""
     plausible_probability: float = 0.5
     """Of the text of such a track, or of one that never moved."""
@@ -46,6 +46,6 @@ class TrackOptions:
     def score_least(self, unreadable: str) -> float:
         """What the detector must have been sure of before a plate without a plausible text is believed.
 
-        Where the reader sees none, twice as sure: half the distance to 1.
+        Where the reader sees none, it must have been so sure that only a quarter is missing to 1.
         """
-        return (1.0 + self.plate_score) / 2 if unreadable == NO_PLATE else self.plate_score
+        return 1.0 - (1.0 - self.plate_score) / 4 if unreadable == NO_PLATE else self.plate_score

@@ -77,12 +77,16 @@ class PictureWatch:
     """Of the last picture that had enough structure to tell."""
     _past: list[tuple[float, NDArray[np.uint8]]] = field(default_factory=list)
 
+    def due(self, pts_seconds: float) -> bool:
+        """Whether `look` would look at a picture of this time."""
+        return pts_seconds >= self._looked_seconds + LOOK_SECONDS
+
     def look(self, luma: NDArray[np.uint8], pts_seconds: float) -> float | None:
         """Show it a picture (height, width); most are let pass.
 
         Returns None, or, when `condition` has changed, for how many seconds it has been so.
         """
-        if pts_seconds < self._looked_seconds + LOOK_SECONDS:
+        if not self.due(pts_seconds):
             return None
         self._looked_seconds = pts_seconds
         look = _look(luma)

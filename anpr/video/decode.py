@@ -1,4 +1,6 @@
-"""From packets to Frames: one decoder, what it loses counted, what may be damaged marked.
+"""From packets to pictures: one decoder, what it loses counted, what may be damaged marked.
+
+Pictures are Frames in the host's memory, or SurfaceFrames on a GPU if one decodes: all else is the same.
 
 libavcodec hides damage: after a lost packet H.264 goes on with wrong pictures and H.265 drops pictures, both without an
 error. So suspicion is raised from the packets: a gap in their time stamps, one the decoder refuses, one the demuxer
@@ -23,7 +25,9 @@ from av.video.stream import VideoStream
 from anpr.metrics import Counters
 from anpr.records import Frame
 from anpr.video.facts import SourceFacts
+from anpr.video.nvdec import Nvdec, check_hardware, surface_of
 from anpr.video.planes import DIRECT_FORMATS, planes_from_picture
+from anpr.video.surface_frame import SurfaceFrame
 from anpr.video.timeline import Timeline
 
 GAP_FACTOR = 1.75
@@ -62,8 +66,11 @@ class DecodeOptions:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
 
+Picture = Frame | SurfaceFrame
+
+
 class Decoder:
-    """Turns the packets of one opened stream into Frames; a new one for every connection."""
+    """Turns the packets of one opened stream into pictures; a new one for every connection."""
 
     def __init__(
         self,
@@ -76,10 +83,15 @@ class Decoder:
         wall_of: Callable[[float], float],
         facts: SourceFacts,
         on_facts: Callable[[SourceFacts], None] | None = None,
+        nvdec: Nvdec | None = None,
     ) -> None:
-        """`wall_of(pts_seconds)` dates a picture; `on_facts` hears of a change of size in mid-stream."""
+        """`wall_of(pts_seconds)` dates a picture; `on_facts` hears of a change of size in mid-stream; `nvdec`
+        is the GPU that the stream was opened with. Raises DeviceError if that does not decode this stream."""
         self._context = stream.codec_context
-        self._context.thread_count = options.thread_count
+        self._nvdec = nvdec
+        if nvdec is not None:
+            check_hardware(self._context, place=camera_id)
+        self._context.thread_count = options.thread_count if nvdec is None else 1
         self._context.thread_type = options.thread_type.upper()
         self._context.copy_opaque = True
         settings = {"max_pixels": str(MOST_PIXELS)}
@@ -110,8 +122,8 @@ class Decoder:
         """From the next packet on, pictures may be damaged, until a key frame comes out whole."""
         self._taint_at(self._serial + 1, reason)
 
-    def decode(self, packet: Packet[VideoStream], *, arrival_seconds: float) -> Iterator[Frame]:
-        """The Frames that `packet` brings out, in the order of display; none if the decoder refuses it."""
+    def decode(self, packet: Packet[VideoStream], *, arrival_seconds: float) -> Iterator[Picture]:
+        """The pictures that `packet` brings out, in the order of display; none if the decoder refuses it."""
         self._serial += 1
         self._arrival_seconds = arrival_seconds
         self._counters.add("frames_received")
@@ -121,7 +133,7 @@ class Decoder:
             self._taint_at(self._serial, "corrupt packet")
         packet.opaque = (self._serial, arrival_seconds)
         try:
-            pictures = self._context.decode(packet)
+            pictures = self._pictures(packet)
         except av.error.FFmpegError as error:
             self._counters.add("packets_undecodable", reason=type(error).__name__)
             self._taint_at(self._serial, "undecodable packet")
@@ -134,10 +146,10 @@ class Decoder:
             yield self._frame(picture)
         self._count_missing(self._waiting - self._held_back)
 
-    def flush(self) -> Iterator[Frame]:
-        """The Frames that the decoder still holds, at the stream's end."""
+    def flush(self) -> Iterator[Picture]:
+        """The pictures that the decoder still holds, at the stream's end."""
         try:
-            pictures = self._context.decode(None)
+            pictures = self._pictures(None)
         except av.error.FFmpegError:
             pictures = []  # refused packets have been counted when they were given
         for picture in pictures:
@@ -150,7 +162,14 @@ class Decoder:
             self._counters.add("pictures_missing", self._waiting, reason="ended")
             self._waiting = 0
 
-    def _frame(self, picture: av.VideoFrame) -> Frame:
+    def _pictures(self, packet: Packet[VideoStream] | None) -> list[av.VideoFrame]:
+        """What libav makes of a packet; on a GPU when it is this decoder's turn."""
+        if self._nvdec is None:
+            return self._context.decode(packet)
+        with self._nvdec.turn:
+            return self._context.decode(packet)
+
+    def _frame(self, picture: av.VideoFrame) -> Picture:
         serial, arrival_seconds = self._serial, self._arrival_seconds
         if isinstance(picture.opaque, tuple):
             serial, arrival_seconds = picture.opaque
@@ -160,24 +179,28 @@ class Decoder:
             self._all_shown = False  # two packets may make one picture: what is missing cannot be told
         if (picture.width, picture.height) != (self.facts.width, self.facts.height):
             self._change_size(picture)
-        if picture.format.name not in DIRECT_FORMATS:
-            self._counters.add("frames_converted", reason=picture.format.name)
-        luma, chroma_u, chroma_v = planes_from_picture(picture)
         jumps, leaps, index = self._timeline.jumps, self._timeline.leaps, self._timeline.index
         pts_seconds = self._timeline.place(None if picture.pts is None else picture.pts * self._time_base)
         if self._timeline.jumps > jumps:
             self._counters.add("time_jumps", reason="backward")
         if self._timeline.leaps > leaps:
             self._counters.add("time_jumps", reason="forward")
+        wall_seconds, tainted = self._wall_of(pts_seconds), self._is_tainted(picture, serial)
+        if self._nvdec is not None:
+            surface = surface_of(picture)
+            return SurfaceFrame(self._camera_id, index, pts_seconds, wall_seconds, surface, tainted, arrival_seconds)
+        if picture.format.name not in DIRECT_FORMATS:
+            self._counters.add("frames_converted", reason=picture.format.name)
+        luma, chroma_u, chroma_v = planes_from_picture(picture)
         return Frame(
             camera_id=self._camera_id,
             index=index,
             pts_seconds=pts_seconds,
-            wall_seconds=self._wall_of(pts_seconds),
+            wall_seconds=wall_seconds,
             luma=luma,
             chroma_u=chroma_u,
             chroma_v=chroma_v,
-            tainted=self._is_tainted(picture, serial),
+            tainted=tainted,
             arrival_seconds=arrival_seconds,
         )
 

@@ -15,9 +15,9 @@ from av.video.stream import VideoStream
 from anpr.clock import Clock
 from anpr.errors import VideoError
 from anpr.metrics import Counters
-from anpr.records import Frame
-from anpr.video.decode import DecodeOptions, Decoder
+from anpr.video.decode import DecodeOptions, Decoder, Picture
 from anpr.video.facts import SourceFacts
+from anpr.video.nvdec import Nvdec
 from anpr.video.timeline import Timeline
 
 FORMATS = "mov,mp4,matroska,webm,mpegts,mpeg,mpegvideo,avi,flv,asf,ogg,mjpeg,h264,hevc,m4v,dhav,mxf,gxf,wtv,nut,ivf"
@@ -39,7 +39,7 @@ READ_FAILURES = 64
 
 
 class VideoFile:
-    """A clip as a source of Frames. Opened on entering, in the thread that reads it; gives its pictures once."""
+    """A clip as a source of pictures. Opened on entering, in the thread that reads it; gives its pictures once."""
 
     def __init__(
         self,
@@ -50,9 +50,10 @@ class VideoFile:
         options: DecodeOptions | None = None,
         counters: Counters | None = None,
         start_wall_seconds: float | None = None,
+        nvdec: Nvdec | None = None,
     ) -> None:
         """`start_wall_seconds` dates the first picture. Without it the clip's own creation time does, and without that
-        the time of the file's last change less its length."""
+        the time of the file's last change less its length. `nvdec` decodes on a GPU."""
         self.path = Path(path)
         self.facts = SourceFacts()
         self.counters = counters if counters is not None else Counters()
@@ -60,6 +61,7 @@ class VideoFile:
         self._clock = clock
         self._options = options or DecodeOptions()
         self._start_wall_seconds = start_wall_seconds
+        self._nvdec = nvdec
         self._container: InputContainer | None = None
 
     def __enter__(self) -> VideoFile:
@@ -82,7 +84,7 @@ class VideoFile:
         if container is not None:
             container.close()
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[Picture]:
         """The pictures. Raises VideoError if the file is not open, or if not a single picture can be decoded."""
         container = self._container
         if container is None:
@@ -98,6 +100,7 @@ class VideoFile:
             wall_of=lambda pts_seconds: start + pts_seconds,
             facts=self.facts,
             on_facts=self._take_facts,
+            nvdec=self._nvdec,
         )
         packets, last_seconds = 0, 0.0
         try:
@@ -155,6 +158,7 @@ class VideoFile:
                 f"file:{self.path.absolute()}",
                 options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
                 metadata_errors="replace",
+                hwaccel=None if self._nvdec is None else self._nvdec.acceleration(),
             )
         except PermissionError as error:
             raise VideoError("may not be read", place=place, cure="grant this user the right to read it") from error

@@ -27,11 +27,11 @@ from av.video.stream import VideoStream
 from anpr.clock import Clock
 from anpr.errors import StreamAuthError, StreamError
 from anpr.metrics import Counters
-from anpr.records import Frame
 from anpr.video.address import Address
 from anpr.video.back_off import BackOff, Reconnection
-from anpr.video.decode import DecodeOptions, Decoder
+from anpr.video.decode import DecodeOptions, Decoder, Picture
 from anpr.video.facts import SourceFacts
+from anpr.video.nvdec import Nvdec
 from anpr.video.timeline import Timeline
 
 PROTOCOLS = "rtsp,rtsps,rtp,tcp,udp,tls"
@@ -81,7 +81,7 @@ class StalledError(StreamError):
 
 
 class RtspSource:
-    """A camera as a source of Frames that ends only when closed."""
+    """A camera as a source of pictures that ends only when closed."""
 
     def __init__(
         self,
@@ -97,9 +97,10 @@ class RtspSource:
         on_state: Callable[[Transition], None] | None = None,
         on_gap: Callable[[Gap], None] | None = None,
         on_facts: Callable[[SourceFacts], None] | None = None,
+        nvdec: Nvdec | None = None,
     ) -> None:
         """`chance` shortens the waits before new tries. `stop` ends the iteration when set, within a read time-out; it
-        is this source's own, `close` sets it.
+        is this source's own, `close` sets it. `nvdec` decodes on a GPU.
 
         Callbacks run in the thread that iterates. `on_gap` is told when pictures come again, and on close if they have
         not. `on_facts` is told of each change, the first answer included.
@@ -117,7 +118,8 @@ class RtspSource:
         self._on_gap = on_gap
         self._on_facts = on_facts
         self._timeline = Timeline(longest_step_seconds=LONGEST_STEP_SECONDS)
-        self._frames: Generator[Frame, None, None] | None = None
+        self._nvdec = nvdec
+        self._frames: Generator[Picture, None, None] | None = None
         self._last_picture_seconds: float | None = None
         self._gap: tuple[float, str] | None = None
         self._away_since_seconds: float | None = None
@@ -139,12 +141,12 @@ class RtspSource:
         """End the iteration, from any thread; the connection itself is closed by the thread that iterates."""
         self._stop.set()
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[Picture]:
         """The pictures, over all reconnections. Never raises for what a camera does."""
         self._frames = self._run()
         return self._frames
 
-    def _run(self) -> Generator[Frame, None, None]:
+    def _run(self) -> Generator[Picture, None, None]:
         try:
             while not self._stop.is_set():
                 self._enter(StreamState.CONNECTING)
@@ -154,11 +156,12 @@ class RtspSource:
             self._end_gap()
             self._enter(StreamState.CLOSED)
 
-    def _connection(self) -> Generator[Frame, None, float]:
+    def _connection(self) -> Generator[Picture, None, float]:
         """The pictures of one connection; returns how long to wait before the next."""
         began_wall, began = self._clock.wall_seconds(), None
         try:
-            with closing(connect(self.address, camera_id=self._camera_id, options=self._options)) as container:
+            opened = connect(self.address, camera_id=self._camera_id, options=self._options, nvdec=self._nvdec)
+            with closing(opened) as container:
                 for frame in self._pictures(container):
                     if began is None:
                         began = self._clock.monotonic_seconds()
@@ -193,7 +196,7 @@ class RtspSource:
             return self._back_off.settings.refused_seconds
         return self._back_off.next_seconds(away_seconds=now - self._away_since_seconds)
 
-    def _pictures(self, container: InputContainer) -> Iterator[Frame]:
+    def _pictures(self, container: InputContainer) -> Iterator[Picture]:
         stream = container.streams.video[0]
         self._note_change(facts_of(container))
         self._timeline.period_seconds = 1.0 / (self.facts.frame_rate or 25.0)
@@ -209,6 +212,7 @@ class RtspSource:
             wall_of=lambda _: wall_seconds,
             facts=self.facts,
             on_facts=self._take_facts,
+            nvdec=self._nvdec,
         )
         without_picture = 0.0
         try:
@@ -274,7 +278,7 @@ class RtspSource:
                 self._on_gap(Gap(began, self._clock.wall_seconds(), reason))
 
 
-def connect(address: Address, *, camera_id: str, options: DecodeOptions) -> InputContainer:
+def connect(address: Address, *, camera_id: str, options: DecodeOptions, nvdec: Nvdec | None = None) -> InputContainer:
     """Connect and learn what the camera sends; the caller closes it.
 
     Takes up to the open time-out to connect, and as long again if the camera promises pictures and sends none.
@@ -294,6 +298,7 @@ def connect(address: Address, *, camera_id: str, options: DecodeOptions) -> Inpu
             },
             timeout=timeouts,
             metadata_errors="replace",
+            hwaccel=None if nvdec is None else nvdec.acceleration(),
         )
     except av.error.FFmpegError as error:
         failure = translated(error, address, camera_id, connected=False)

@@ -15,12 +15,18 @@ from bench.box import NoServerError, check_server
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
 FIGURES = {
+    "gpu": {"simulated_ratio_h264", "simulated_ratio_hevc", "simulated_streams_hevc", "processor_ratio_h264"},
     "pipeline": {"frames_per_s", "decode_frames_per_s", "ratio", "detect_ms", "read_ms", "track_ms"},
     "calibration": {"ece", "crops_ece", "scenes_ece", "right_0.99", "accepted_0.99", "blurred_accepted_0.9"},
     "accuracy": {"crops_exact", "cars_exact", "motorbikes_exact", "found", "false_per_1000", "ece"},
     "plate_width": {"cpu_1080p_200px_found", "stills_1080p_200px_exact"},
+    "rules": {"sightings_per_s", "p99_ms", "rss_mb", "stored_sightings_per_s", "rebuild_s_per_million", "passages"},
     "streams": {"ratio_full", "ratio_gated", "streams_full", "streams_gated", "capture", "exact", "event_p95_ms"}
     | {"rss_per_stream_mb"},
+    "bus": {"live_events_per_s", "durable_events_per_s", "durable_p99_ms", "appends_per_s"}
+    | {"live_ratio", "append_ratio", "live_p50_ms", "live_p99_ms", "durable_p50_ms"},
+    "matching": {"exact_reads_per_s", "lattice_p50_us", "lattice_p99_us", "recall", "build_s", "index_mb"}
+    | {"swap_pause_ms", "rapidfuzz_p50_us", "linear_p50_us", "sighting_p50_us"},
 }
 
 

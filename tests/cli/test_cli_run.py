@@ -124,6 +124,33 @@ def test_a_running_box_tells_its_health(daemon: Daemon, site: Path) -> None:
     assert status("--address", "127.0.0.1:1").returncode == 69
 
 
+def test_a_changed_list_is_taken_and_a_bad_one_refused_while_it_runs(site: Path) -> None:
+    path = site.parent / "stolen.csv"
+    path.write_text("plate\n30A-123.45\n")
+    with site.open("a") as file:
+        file.write(f'[[lists]]\nname = "stolen"\nfile = "{path}"\n')
+    daemon = Daemon(site)
+    try:
+        daemon.wait_for(lambda: bool(daemon.events("worker_started")))
+        path.with_suffix(".new").write_text("plate\n30A-123.45\n30A-123.46\n")
+        path.with_suffix(".new").replace(path)
+        daemon.wait_for(lambda: bool(daemon.events("list_reloaded")))
+        (told,) = daemon.events("list_reloaded")
+        assert (told["list"], told["entries"], told["difference"]) == ("stolen", 2, "+1 −0 ~0")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for(lambda: len(daemon.events("list_reloaded")) == 2)
+        path.write_text("plate\n")
+        daemon.wait_for(lambda: bool(daemon.events("list_refused")))
+        with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/healthz", timeout=5) as answer:
+            (listed,) = json.loads(answer.read())["lists"]
+        assert (listed["entries"], listed["refused"]) == (2, "2 of 2 active plates would vanish")
+        daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.process.wait(30) == 0
+    finally:
+        daemon.process.kill()
+        daemon.process.wait()
+
+
 def test_no_worker_outlives_a_killed_hub(daemon: Daemon) -> None:
     daemon.wait_for(lambda: bool(daemon.events("worker_started")))
     (started,) = daemon.events("worker_started")

@@ -1,46 +1,98 @@
 import json
 from pathlib import Path
 
+from making_sites import ONE_CAMERA_SITE
 from typer.testing import CliRunner
 
+from anpr import assets
 from anpr.cli.watch import app
 from anpr.errors import WatchListError
 
 RUNNER = CliRunner()
+TWO_HUNDRED = "\n".join(f"30A{number:05}" for number in range(1, 201))
+
+
+def invoke(*arguments: object) -> tuple[int, str]:
+    result = RUNNER.invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
 
 
 def test_check_tells_every_problem_and_exits_with_1(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text("plate\n13A12345\n30A12345\n30O12345\n")
-    result = RUNNER.invoke(app, ["check", str(path)])
-    assert result.exit_code == 1
-    assert [line.split(": ")[1] for line in result.output.splitlines()] == ["line 2", "line 4"]
+    code, output = invoke("check", path)
+    assert code == 1
+    assert [line.split(": ")[1] for line in output.splitlines()] == ["line 2", "line 4"]
 
 
 def test_check_as_json(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text("plate,severity\n30A12345,loud\n")
-    told = json.loads(RUNNER.invoke(app, ["check", str(path), "--json"]).output)
+    told = json.loads(invoke("check", path, "--json")[1])
     (problem,) = told["problems"]
     assert (problem["line"], problem["column"], problem["value"]) == (2, "severity", "loud")
     assert "INFO, CHECK, ALERT" in problem["cure"]
+    assert (told["rows"], told["bad_rows"], told["entries"]) == (1, 1, 0)
+
+
+def test_check_of_a_json_list_looks_at_its_head(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    path.write_text('{"severity": "loud", "entries": [{"plate": "30A12345"}]}')
+    code, output = invoke("check", path)
+    assert code == 1
+    assert "line 1: severity" in output
 
 
 def test_a_good_file(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text("plate\n30A12345\n")
-    result = RUNNER.invoke(app, ["check", str(path)])
-    assert (result.exit_code, "1 entries, no problems" in result.output) == (0, True)
+    code, output = invoke("check", path)
+    assert (code, "1 entries, no problems" in output) == (0, True)
+
+
+def test_check_says_what_an_import_would_leave_out(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(f"plate\n{TWO_HUNDRED}\nnonsense\n")
+    code, output = invoke("check", path)
+    assert (code, "an import would leave 1 bad rows out" in output) == (1, True)
 
 
 def test_import_prints_the_difference(tmp_path: Path) -> None:
     path, active = tmp_path / "stolen.csv", tmp_path / "active"
     path.write_text("plate\n30A12345\n30A12346\n")
-    result = RUNNER.invoke(app, ["import", str(path), "--into", str(active)])
-    assert result.exit_code == 0
-    assert "stolen: 2 entries, +2 −0 ~0, version " in result.output
-    told = json.loads(RUNNER.invoke(app, ["import", str(path), "--into", str(active), "--json"]).output)
+    code, output = invoke("import", path, "--into", active)
+    assert code == 0
+    assert "stolen: 2 entries, +2 −0 ~0, version " in output
+    told = json.loads(invoke("import", path, "--into", active, "--json")[1])
     assert (told["list"], told["entries"], told["added"]) == ("stolen", 2, [])
+
+
+def test_import_tells_each_row_that_it_leaves_out(tmp_path: Path) -> None:
+    path, active = tmp_path / "stolen.csv", tmp_path / "active"
+    path.write_text(f"plate\nnonsense\n{TWO_HUNDRED}\n")
+    code, output = invoke("import", path, "--into", active)
+    first, last = output.splitlines()
+    assert code == 0
+    assert f"{path}: line 2: plate: " in first
+    assert last.endswith(", 1 bad rows left out")
+    told = json.loads(invoke("import", path, "--into", active, "--json")[1])
+    assert (told["bad_rows"], told["problems"][0]["line"]) == (1, 2)
+
+
+def test_a_dry_run_names_the_plates_and_changes_nothing(tmp_path: Path) -> None:
+    path, active = tmp_path / "stolen.csv", tmp_path / "active"
+    path.write_text(f"plate\n{TWO_HUNDRED}\n")
+    invoke("import", path, "--into", active)
+    before = (active / "stolen.csv").read_bytes()
+    path.write_text(
+        "plate,reason\n" + "\n".join(f"{each}," for each in TWO_HUNDRED.split()[2:]) + "\n30A00002,x\n51D1234,\n"
+    )
+    code, output = invoke("import", path, "--into", active, "--dry-run", "--diff")
+    assert code == 0
+    assert output.splitlines()[:3] == ["+ 51D1234", "- 30A00001", "~ 30A00002"]
+    assert "+1 −1 ~1" in output
+    assert output.endswith("nothing was changed\n")
+    assert (active / "stolen.csv").read_bytes() == before
 
 
 def test_import_of_a_bad_file_raises_for_main_to_tell(tmp_path: Path) -> None:
@@ -49,3 +101,30 @@ def test_import_of_a_bad_file_raises_for_main_to_tell(tmp_path: Path) -> None:
     result = RUNNER.invoke(app, ["import", str(path), "--into", str(tmp_path / "active")])
     assert isinstance(result.exception, WatchListError)
     assert not (tmp_path / "active").exists()
+
+
+def test_diff_of_two_files(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.csv", tmp_path / "new.json"
+    old.write_text("plate\n30A12345\n30A12346\n")
+    new.write_text('[{"plate": "30A12345"}, {"plate": "30A12347"}]')
+    assert invoke("diff", old, new) == (1, "+ 30A12347\n- 30A12346\n+1 −1 ~0\n")
+    told = json.loads(invoke("diff", old, new, "--json")[1])
+    assert told == {"added": ["30A12347"], "removed": ["30A12346"], "changed": []}
+    assert invoke("diff", old, old) == (0, "+0 −0 ~0\n")
+
+
+def test_list_shows_the_lists_of_a_site(tmp_path: Path) -> None:
+    site, path = tmp_path / "site.toml", tmp_path / "stolen.csv"
+    path.write_text("plate\n30A12345\n20*\n")
+    clip = assets.folder("configs") / "demo" / "expressway.mp4"
+    lists = f'[[lists]]\nname = "stolen"\nfile = "{path}"\npurpose = "theft"\nhours = ["22:00-05:00"]\n'
+    site.write_text(ONE_CAMERA_SITE.format(folder=tmp_path, clip=clip) + lists)
+    code, output = invoke("list", site)
+    assert code == 0
+    assert all(word in output for word in ("stolen", "theft", "22:00-05:00", "ALERT"))
+    (told,) = json.loads(invoke("list", site, "--json")[1])["lists"]
+    assert (told["entries"], told["patterns"], told["purpose"], told["limits"]) == (2, 1, "theft", "22:00-05:00")
+    path.write_text("nonsense")
+    code, output = invoke("list", site)
+    assert code == 1
+    assert "header is missing" in output

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 from engine_fakes import fake_stages, frames
+from judging import judge_of
 
-from anpr.bus import Publisher, Subscriber
+from anpr.bus import BusOptions, Consumer, DurableSubscriber, Heartbeat, Publisher, Subscriber
 from anpr.clock import ManualClock, SystemClock
 from anpr.config.site import Listed
 from anpr.engine import hub as hub_module
@@ -291,3 +292,97 @@ def test_one_tick_does_not_work_for_longer_than_its_time(store: Store, monkeypat
     assert 0 < store.last_seq < 10
     hub.finish()
     assert store.last_seq == 10
+
+
+def test_what_rules_say_is_committed_with_the_sighting_beside_what_lists_say(store: Store) -> None:
+    judge = judge_of(store)
+    hub = Hub(store, matcher("30A-123.45"), None, clock=ManualClock(), judge=judge)
+    preview, final = passages()
+    before = msgspec.structs.replace(
+        final.sighting, id="0" * 32, camera_id="b", seen_seconds=final.sighting.seen_seconds - 30.0
+    )
+    hub.take(msgspec.structs.replace(final, sighting=before))
+    for passage in (preview, final):
+        hub.take(passage)
+    hub.finish()
+    hits = store.hits_of(final.sighting.id)
+    assert {"", "seen-before", "seen-in-time"} <= {hit.rule for hit in hits}
+    assert {hit.state for hit in hits} == {"final"}
+    assert hub.totals().counts["rule_hits", "seen-before"] == 2  # the preview's and the final's
+    assert hub.totals().counts["rules_would_hit", "dry"] == 1
+
+
+def test_a_fault_while_rules_judge_costs_neither_the_sighting_nor_its_list_hits(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = judge_of(store)
+
+    def fail(*_: object) -> object:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(judge, "judge", fail)
+    hub = Hub(store, matcher("30A-123.45"), None, clock=ManualClock(), judge=judge)
+    for passage in passages():
+        hub.take(passage)
+    hub.finish()
+    (hit,) = store.hits_of(passages()[1].sighting.id)
+    assert (hit.rule, hit.state) == ("", "final")
+    assert hub.counters.counts["judgements_failed", "ZeroDivisionError"] == 2
+
+
+def test_a_rule_that_waits_raises_its_hit_on_the_passage_it_waited_for(store: Store) -> None:
+    hub = Hub(store, matcher(), None, clock=ManualClock(), judge=judge_of(store))
+    _, final = passages()
+    at_gate = msgspec.structs.replace(final.sighting, camera_id="gate")
+    later = msgspec.structs.replace(at_gate, id="1" * 32, text="51F67890", seen_seconds=at_gate.seen_seconds + 500.0)
+    for sighting in (at_gate, later):
+        hub.take(msgspec.structs.replace(final, sighting=sighting))
+    hub.finish()
+    assert "not-left" in {hit.rule for hit in store.hits_of(at_gate.id)}
+
+
+def test_the_last_word_of_a_hub_is_a_heartbeat_with_the_last_number(tmp_path: Path) -> None:
+    with (
+        Store.open(tmp_path / "store", clock=SystemClock(), box="box") as opened,
+        Publisher("tcp://127.0.0.1:*", box="box", epoch=1, clock=ManualClock()) as publisher,
+        Subscriber(publisher.endpoint, clock=SystemClock(), topics=("",)) as subscriber,
+    ):
+        for _ in range(500):
+            publisher.heartbeat()
+            if subscriber.receive(0.02) is not None:
+                break
+        hub = Hub(opened, matcher(), publisher, clock=ManualClock())
+        for passage in passages():
+            hub.take(passage)
+        hub.finish()
+        heard = []
+        while not (heard and isinstance(heard[-1], Heartbeat) and heard[-1].last_seq == opened.last_seq):
+            item = subscriber.receive(5.0)
+            assert item is not None
+            heard.append(item)
+    assert [item.seq for item in heard if isinstance(item, Event)] == list(range(1, heard[-1].last_seq + 1))
+
+
+def test_a_hub_serves_its_consumers(tmp_path: Path) -> None:
+    options = BusOptions(
+        endpoint="tcp://127.0.0.1:*", reliable_endpoint="tcp://127.0.0.1:*", consumers=(Consumer(name="ioc"),)
+    )
+    with open_hub(
+        box="box", store=tmp_path / "store", endpoint=None, bus=options, lists=(), clock=SystemClock()
+    ) as hub:
+        assert len(hub.files) >= 4
+        with DurableSubscriber(hub._publisher.reliable_endpoint, "ioc", clock=SystemClock()) as subscriber:  # type: ignore[union-attr]
+            for passage in passages():
+                hub.take(passage)
+            found = []
+            while len(found) < 2:
+                hub.tick()
+                item = subscriber.receive(0.005)
+                if item is not None:
+                    found.append(item)
+                    subscriber.ack()
+            while hub.consumers[0].behind:
+                hub.tick()
+                subscriber.receive(0.005)
+    with Store.open(tmp_path / "store", clock=SystemClock()) as store:
+        assert store.outbox.positions() == {"ioc": (2, 2)}

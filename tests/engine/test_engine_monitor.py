@@ -15,8 +15,11 @@ from anpr.engine.monitor import Monitor
 from anpr.errors import StoreError
 from anpr.health.exposition import expose
 from anpr.health.report import decode, encode
+from anpr.metrics import Counters, Histogram
 from anpr.records import CoverageGap
 from anpr.store import Store
+from anpr.watch.limits import Limits
+from anpr.watch.lists import WatchList
 from anpr.watch.matcher import Matcher
 
 
@@ -188,3 +191,30 @@ def test_prometheus_reads_it_and_finds_every_count(box: Box) -> None:
     assert samples["anpr_event_latency_seconds_bucket", "0.025"] == 0
     assert samples["anpr_event_latency_seconds_count",] == 1
     assert len({line.split("{")[0].split()[0] for line in text.splitlines() if not line.startswith("#")}) > 20
+
+
+def test_a_refused_and_an_expired_list_are_told(tmp_path: Path) -> None:
+    clock = ManualClock()
+    refused: dict[str, str] = {}
+    with Store.open(tmp_path / "store", clock=clock, box="box") as store:
+        limits = Limits(valid_until_seconds=clock.wall + 10)
+        watch_list = WatchList("stolen", "1", (), purpose="theft", limits=limits, bad_rows=2)
+        hub = Hub(store, Matcher((watch_list,)), None, clock=clock)
+        ledger = Ledger([], site_id="site", clock=clock, take=hub.take_gap)
+        monitor = Monitor(
+            [], box="box", site="site", hub=hub, ledger=ledger, clock=clock, cores=2, refused_lists=refused
+        )
+        assert monitor.report().problems == ()
+        refused["stolen"] = "5 of 10 active plates would vanish"
+        clock.advance(10)
+        health = monitor.report()
+    (listed,) = health.lists
+    assert (listed.purpose, listed.left_out, listed.refused) == ("theft", 2, refused["stolen"])
+    assert health.verdict == "degraded"
+    assert [problem.partition(":")[0] for problem in health.problems] == [
+        "list stolen keeps its old content, a new file was refused (anpr watch check tells more)",
+        "list stolen has expired",
+    ]
+    text = expose(health, cameras={}, hub=Counters(), latency=Histogram(), commit=Histogram()).decode()
+    assert 'anpr_watchlist_refused{list="stolen"} 1.0' in text
+    assert 'anpr_watchlist_rows_left_out{list="stolen"} 2.0' in text

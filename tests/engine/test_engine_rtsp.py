@@ -16,10 +16,10 @@ from anpr.clock import SystemClock
 from anpr.config.fields import Context
 from anpr.config.pipeline import Pipeline
 from anpr.config.site import Camera
+from anpr.engine.assignment import Assignment
 from anpr.engine.coverage import Ledger
 from anpr.engine.messages import CameraReport, WorkerReport
 from anpr.engine.pipeline import Stages
-from anpr.engine.process import Assignment
 from anpr.engine.supervisor import Supervisor
 from anpr.records import CoverageGap
 from anpr.video.decode import DecodeOptions

@@ -30,11 +30,12 @@ from engine_fakes import (
 from anpr.clock import ManualClock, SystemClock
 from anpr.config.pipeline import Pipeline, Preset
 from anpr.config.site import Camera
-from anpr.engine import process as process_module
+from anpr.engine import camera_loop
 from anpr.engine import supervisor as supervisor_module
+from anpr.engine.assignment import Assignment, Line
+from anpr.engine.camera_loop import CameraLoop
 from anpr.engine.messages import CameraReport, encode
 from anpr.engine.pipeline import Stages
-from anpr.engine.process import Assignment, CameraLoop, Line
 from anpr.engine.supervisor import Supervisor
 from anpr.records import Frame, Plate, Read
 from anpr.video.facts import SourceFacts
@@ -254,7 +255,7 @@ def test_a_live_cameras_crash_stays_told_when_its_source_closes(monkeypatch: pyt
         sources.append(LiveSource(stop=stop, on_state=on_state))
         return sources[-1]
 
-    monkeypatch.setattr(process_module, "open_source", open_fake)
+    monkeypatch.setattr(camera_loop, "open_source", open_fake)
     live = Camera.model_validate({"id": "live", "url": "rtsp://127.0.0.1:9/none"})
     ours, theirs = multiprocessing.Pipe()
     with ours, theirs:

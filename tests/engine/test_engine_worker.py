@@ -109,7 +109,7 @@ def test_stop_ends_the_loop_after_the_frame_in_hand() -> None:
 
 def test_no_frames_are_held_once_their_tracks_are_closed() -> None:
     worker, _ = passages_of(400)
-    assert worker._best == {}
+    assert worker.follower.held == 0
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from anpr.health.report import (
     Capacity,
     Latency,
     ListHealth,
+    RulesHealth,
     StoreHealth,
     WorkerHealth,
 )
@@ -67,6 +68,9 @@ def metrics() -> set[str]:
         workers=(WorkerHealth(name="w", cameras=("a",), alive=True, deaths=0, cpu_seconds=1.0, memory_bytes=1),),
         store=StoreHealth(last_seq=1, map_used_share=0.1, readers=1, failing=False),
         lists=(ListHealth(name="l", version="1", entries=1, age_seconds=1.0),),
+        rules=RulesHealth(
+            enabled=2, dry_run=1, failing={"r": "KeyError"}, passages=1, plates=1, memory_seconds=1.0, waiting=0
+        ),
     )
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "anpr").rglob("*.py"))
     names = set(re.findall(r'counters\.add\(\s*"(\w+)"', source))

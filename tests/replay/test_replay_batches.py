@@ -1,0 +1,36 @@
+"""A recording through a device that takes several pictures at once."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "engine"))
+
+from engine_fakes import CollectingHub, assert_balanced, write_clip
+from test_engine_batching import FakeDevice
+
+from anpr.clock import SystemClock
+from anpr.config.pipeline import Pipeline, Preset
+from anpr.replay.footage import Clip, play_in_batches
+from anpr.video.surface_frame import SurfaceFrame
+
+
+def test_a_clip_in_batches_tells_its_vehicles_and_loses_nothing(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "two.mp4", frames=74)
+    hub, device, shown = CollectingHub(), FakeDevice(most=8), list[SurfaceFrame]()
+    played = play_in_batches(
+        Clip(clip, "cam"),
+        Pipeline.of(Preset(), name="fake"),
+        device,
+        hub,  # type: ignore[arg-type]
+        site_id="site",
+        clock=SystemClock(),
+        stop=threading.Event(),
+        on_frame=shown.append,
+    )
+    assert hub.finals() == ["30A12345", "51F67890"]
+    assert len(shown) == 74
+    assert [len(batch) for batch in device.batches] == [8] * 9 + [2]
+    assert_balanced(played.counters)
