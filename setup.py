@@ -14,18 +14,23 @@ VERSION = next(
 
 CPU = ["onnxruntime>=1.26"]
 XLSX = ["openpyxl>=3.1"]
+BRIDGES = ["httpx>=0.28", "paho-mqtt>=2.1,<3", "nats-py>=2.9,<3"]
+EXPORT = ["pyarrow>=18.0"]
 EXTRAS = {
     "cpu": CPU,
     "openvino": ["onnxruntime-openvino>=1.24"],
     "gpu": ["onnxruntime-gpu[cuda,cudnn]>=1.31,<1.32", "pycuda>=2025.1", "nvidia-ml-py>=12.560"],
     "kernels": ["nvidia-cuda-nvcc>=13.0", "nvidia-cuda-cccl>=13.0"],
     "xlsx": XLSX,
+    "export": EXPORT,
     "paddle": ["rapidocr>=3.10", "tomli-w>=1.1"],
-    "bridges": ["aiomqtt>=2.3", "nats-py>=2.9", "aiokafka>=0.12", "httpx>=0.28"],
+    "bridges": BRIDGES,
     "train": ["torch==2.13.0", "onnx>=1.21", "matplotlib>=3.9", "tomli-w>=1.1"],
     "dev": [
         *CPU,
         *XLSX,
+        *EXPORT,
+        "duckdb>=1.1",
         "onnx>=1.21",
         "pytest>=8.3",
         "pytest-benchmark>=5.0",
@@ -61,6 +66,7 @@ setup(
         "av>=17.0",
         "pyzmq>=27.0",
         "lmdb>=3.0",
+        "cryptography>=44.0",
         "msgspec>=0.20",
         "pydantic>=2.10",
         "typer>=0.15",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -35,3 +36,12 @@ def find(name: Folder, item: str) -> Path:
         return given
     have = ", ".join(sorted(path.name for path in folder(name).iterdir() if not path.name.startswith("."))) or "nothing"
     raise ConfigError(f"no {name.removesuffix('s')} named {item!r}", place=item, cure=f"give a path, or one of: {have}")
+
+
+def cache_folder(name: str) -> Path:
+    """Where what was made here and can be made anew is kept: in systemd's cache folder of the service, or the user's.
+    It need not be there yet."""
+    if given := os.environ.get("CACHE_DIRECTORY"):
+        return Path(given) / name
+    home = os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/nonexistent")) / ".cache"
+    return Path(home) / "anpr" / name

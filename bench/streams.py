@@ -243,7 +243,9 @@ def against_fast_alpr(footage: Footage, pipeline: Pipeline, folder: Path, second
 def main() -> int:
     """Measure and print."""
     parser = report.parser(__doc__)
-    parser.add_argument("--full", default="cpu", metavar="PIPELINE", help="detects every frame (default: cpu)")
+    parser.add_argument(
+        "--full", default="cpu-lean", metavar="PIPELINE", help="detects every frame (default: cpu-lean)"
+    )
     parser.add_argument("--gated", default="cpu-gated", metavar="PIPELINE", help="default: cpu-gated")
     parser.add_argument("--clips", type=int, default=2)
     parser.add_argument("--seconds", type=int, default=180, help="of each clip")

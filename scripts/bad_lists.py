@@ -58,6 +58,7 @@ class Outcome:
     import_: str
     """`refused` or `taken`."""
     reload: str
+    """The same, or `nothing`."""
     left_out: int
     harmed: bool
     """Whether the active list is not what it should be, or something else was said than should be."""
@@ -313,6 +314,8 @@ def _reload(case: Case, file: Path) -> tuple[str, bool]:
     (now,) = hub.matcher.lists
     if "stolen" in keeper.refused:
         return "refused", now is not in_use
+    if now is in_use:
+        return "nothing", True
     return "taken", {entry.plate for entry in now.entries} != case.plates
 
 

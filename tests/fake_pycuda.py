@@ -37,6 +37,8 @@ class FakeCuda(ModuleType):
         self.memory_bytes = 1 << 30
         self.starts = True
         self.loads = True
+        self.streams = True
+        self.sound = True
         self.calls: list[str] = []
         self.depth = 0
         self.queue: list[Callable[[], object]] = []
@@ -77,9 +79,13 @@ class FakeCuda(ModuleType):
 
             def __init__(self) -> None:
                 cuda.check()
+                if not cuda.streams:
+                    raise Error("cuStreamCreate failed: out of memory")
 
             def synchronize(self) -> None:
                 cuda.check()
+                if not cuda.sound:
+                    raise Error("cuStreamSynchronize failed: an illegal memory access was encountered")
                 for act in cuda.queue:
                     act()
                 cuda.queue.clear()

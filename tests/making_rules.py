@@ -42,6 +42,9 @@ class Answers:
         self.asked.append((name, plate))
         return self._answers.get((name, plate))
 
+    def at_hand(self, name: str) -> bool:
+        return False
+
 
 def rule_text(
     when: str,

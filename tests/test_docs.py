@@ -17,7 +17,7 @@ import typer.main
 
 from anpr.bus.events import Heartbeat, decode
 from anpr.cli import application, exits
-from anpr.config import load_pipeline, load_site, pipeline, site
+from anpr.config import bridge, load_pipeline, load_site, pipeline, site
 from anpr.config.fields import Table
 from anpr.nets import model
 from anpr.records import Event
@@ -29,7 +29,7 @@ from anpr.watch.lists import read_csv
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
-ANPR = re.compile(r"(?:[\w./-]*/)?anpr ((?:(?:watch|cameras|rules|keys) )?[a-z][a-z-]+)((?: .*)?)")
+ANPR = re.compile(r"(?:[\w./-]*/)?anpr ((?:(?:watch|cameras|rules|keys|store|evidence|audit) )?[a-z][a-z-]+)((?: .*)?)")
 MODULE = re.compile(r"python -m ((?:scripts|bench)\.\w+)(?: ([a-z]+))?((?: .*)?)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -185,7 +185,10 @@ def test_every_python_example_compiles() -> None:
     assert all(each.body for each in parsed)
 
 
-@pytest.mark.parametrize(("module", "name"), [(site, "operate.md"), (pipeline, "tuning.md"), (model, "models.md")])
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(site, "operate.md"), (pipeline, "tuning.md"), (model, "models.md"), (bridge, "bridges.md")],
+)
 def test_every_key_is_described(module: ModuleType, name: str) -> None:
     rows = [line for line in (ROOT / "docs" / name).read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     keys = set(keys_of(module))

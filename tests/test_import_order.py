@@ -12,7 +12,7 @@ LAYERS = [
     {"config"},
     {"ops"},
     {"video", "nets", "tracking", "watch", "rules", "store", "bus", "health"},
-    {"engine"},
+    {"engine", "bridges"},
     {"replay"},
     {"cli"},
 ]

@@ -112,7 +112,14 @@ class Bus:
     def turn(self) -> bool:
         """What the owner's loop calls often; True if there is more to do right away. Raises BusError."""
         self._door.turn()
-        self._publisher.turn()
+        try:
+            self._publisher.turn()
+        finally:
+            more = self._deliver()  # consumers have their turn, whatever becomes of the live feed
+        return more
+
+    def _deliver(self) -> bool:
+        """True if there is more to do right away. A log that fails, or an endpoint, is tried again later."""
         if self._delivery is None or self._paused:
             return False
         try:

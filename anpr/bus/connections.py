@@ -13,6 +13,7 @@ import os
 import socket as system_socket
 import struct
 import termios
+import uuid
 from dataclasses import dataclass
 
 import zmq
@@ -61,10 +62,11 @@ class Connections:
         self._most_messages = most_messages
         self._peers: dict[int, _Peer] = {}
         """By file descriptor, oldest first."""
-        address = f"inproc://monitor-{id(socket)}"
+        address = f"inproc://monitor-{uuid.uuid4().hex}"  # an id is given again, sooner than libzmq frees the address
         socket.monitor(address, _EVENTS)
         self.monitor: zmq.Socket[bytes] = socket.context.socket(zmq.PAIR)
         self.monitor.linger = 0
+        self.monitor.rcvhwm = 0  # else libzmq's thread waits for us when it is full, and we for it when we close
         self.monitor.connect(address)
 
     @property
@@ -79,12 +81,7 @@ class Connections:
 
     def turn(self) -> None:
         """Take in what has happened, and cut off whoever is too many: those who have said nothing yet, oldest first."""
-        for _ in range(MOST_EVENTS):
-            try:
-                frames = self.monitor.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            self._note(*_EVENT.unpack(frames[0]))
+        self._take_in()
         silent = [descriptor for descriptor, peer in self._peers.items() if not peer.greeted]
         newest = [descriptor for descriptor, peer in reversed(self._peers.items()) if peer.greeted]
         for descriptor in (silent + newest)[: max(0, len(self._peers) - self._most)]:
@@ -96,7 +93,11 @@ class Connections:
             descriptor = int(frame.get(zmq.SRCFD))
         except zmq.ZMQError:  # it speaks an older ZMTP, in which messages do not know whence they came
             return False
-        peer = self._peers.setdefault(descriptor, _Peer())
+        if descriptor not in self._peers:
+            self._take_in()  # it came a moment ago
+        peer = self._peers.get(descriptor)
+        if peer is None:
+            return False  # and has gone: the number may be another's soon
         peer.greeted = True
         peer.messages += 1
         if self._most_messages is not None and peer.messages > self._most_messages:
@@ -118,6 +119,14 @@ class Connections:
         with contextlib.suppress(zmq.ZMQError):
             self._socket.disable_monitor()
         self.monitor.close()
+
+    def _take_in(self) -> None:
+        for _ in range(MOST_EVENTS):
+            try:
+                frames = self.monitor.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            self._note(*_EVENT.unpack(frames[0]))
 
     def _note(self, event: int, value: int) -> None:
         match event:
@@ -144,14 +153,13 @@ class Connections:
             return
         self._counters.add("connections_cut", reason=reason)
         with contextlib.suppress(OSError), system_socket.socket(fileno=os.dup(descriptor)) as same:
-            if _place(same) in self._socket.getsockopt_string(zmq.LAST_ENDPOINT):  # else it is another's by now
+            if _was_accepted_at(same, self._socket.getsockopt_string(zmq.LAST_ENDPOINT)):  # else it is another's by now
                 same.shutdown(system_socket.SHUT_RDWR)
 
 
-def _place(connection: system_socket.socket) -> str:
-    """The end of the endpoint that `connection` was accepted at."""
+def _was_accepted_at(connection: system_socket.socket, endpoint: str) -> bool:
     name = connection.getsockname()
-    return f":{name[1]}" if isinstance(name, tuple) else str(name)
+    return endpoint.endswith(f":{name[1]}") if isinstance(name, tuple) else bool(name) and endpoint == f"ipc://{name}"
 
 
 def _unread_bytes(descriptor: int) -> int:

@@ -215,11 +215,9 @@ class Conversation:
         if welcome.renumbered or other_box:
             first = min(position.seq for position in starts.values()) + 1
             gaps.append(self._gap(welcome, first, welcome.last_seq, "renumbered"))
-        elif self._held and self._after_seq is None:
-            moved = [lane for lane in LANES if starts[lane].seq > self._held[lane].seq]
-            if moved:
-                first = min(self._held[lane].seq for lane in moved) + 1
-                gaps.append(self._gap(welcome, first, max(starts[lane].seq for lane in moved), "expired"))
+        elif welcome.expired_after is not None:
+            kept_after = min(position.seq for position in starts.values())
+            gaps.append(self._gap(welcome, welcome.expired_after + 1, kept_after, "expired"))
         if welcome.renumbered or other_box or not self._safe or self._after_seq is not None:
             self._arrived.clear()
             self._given.clear()

@@ -135,9 +135,9 @@ class Delivery:
         Raises BusError if the socket is closed, StoreError if the log cannot be read.
         """
         if self._door.generation != self._generation:
-            self._generation = self._door.generation
             self._sessions.clear()
             self._bound = self._door.bind_again(self._bound, self._bind)
+            self._generation = self._door.generation
         now = self._clock.monotonic_seconds()
         try:
             more = self._hear(now)
@@ -160,7 +160,7 @@ class Delivery:
 
     def files(self) -> list[int]:
         """Descriptors that become readable when there is something to do in `turn`."""
-        return [self._bound.socket.fileno()]
+        return self._bound.files()
 
     def stop(self) -> None:
         """Tell the consumers that nothing more comes, and write down what they have. Raises StoreError."""
@@ -188,7 +188,10 @@ class Delivery:
 
     def _hear(self, now: float) -> bool:
         """Take requests; True if there may be more."""
+        until = now + TURN_SECONDS
         for _ in range(MOST_REQUESTS):
+            if self._clock.monotonic_seconds() >= until:
+                break
             try:
                 peer, *frames = self._bound.socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
@@ -221,7 +224,7 @@ class Delivery:
         reason: Farewell | None = None
         if consumer is None:
             reason = "unknown consumer"
-        elif user not in ("", hello.consumer):
+        elif self._door.encrypted and user != hello.consumer:
             reason = "wrong key"
         if consumer is None or reason is not None:
             self.counters.add("requests_refused", reason=reason or "")
@@ -235,7 +238,7 @@ class Delivery:
                 self.counters.add("consumers_replaced")
                 self._logger.warning("consumer_replaced", consumer=hello.consumer)
                 self._end(other, "replaced")
-        starts, renumbered = self._starts(hello)
+        starts, renumbered, expired_after = self._starts(hello)
         safe = dict(zip(LANES, self._positions[hello.consumer], strict=True))
         acknowledged = {lane: min(safe[lane], starts[lane].seq) for lane in LANES}
         session = Session.begin(
@@ -263,28 +266,26 @@ class Delivery:
             rest=starts["rest"],
             last_seq=self._last_seq,
             renumbered=renumbered,
+            expired_after=expired_after,
         )
         self._say(peer, welcome)
 
-    def _starts(self, hello: Hello) -> tuple[dict[Lane, Position], bool]:
-        """After which positions a consumer is sent events, and whether its own are those of another store.
+    def _starts(self, hello: Hello) -> tuple[dict[Lane, Position], bool, int | None]:
+        """After which positions a consumer is sent events; whether its own are those of another store; after which
+        number something that it should be sent is not kept any more.
 
         Its own positions count if this store gave their numbers to the same events. Else the box's do: they were
         restored together with the log, so that they are right for it.
         """
         oldest = self._log.first_seq - 1
-        stored = self._positions[hello.consumer]
-        starts = {lane: self._position(max(seq, oldest)) for lane, seq in zip(LANES, stored, strict=True)}
+        stored = {lane: self._position(seq) for lane, seq in zip(LANES, self._positions[hello.consumer], strict=True)}
+        theirs = {lane: said for lane, said in (("hits", hello.hits), ("rest", hello.rest)) if said is not None}
+        renumbered = hello.after_seq is None and not all(map(self._is_ours, theirs.values()))
+        wanted: dict[Lane, Position] = stored if renumbered else {**stored, **theirs}  # type: ignore[dict-item]
         if hello.after_seq is not None:
-            return dict.fromkeys(LANES, self._position(max(min(hello.after_seq, self._last_seq), oldest))), False
-        theirs = {"hits": hello.hits, "rest": hello.rest}
-        if any(position is not None and not self._is_ours(position) for position in theirs.values()):
-            return starts, True
-        for lane in LANES:
-            position = theirs[lane]
-            if position is not None:
-                starts[lane] = position if position.seq >= oldest else self._position(oldest)
-        return starts, False
+            wanted = dict.fromkeys(LANES, self._position(min(hello.after_seq, self._last_seq)))
+        starts = {lane: each if each.seq >= oldest else self._position(oldest) for lane, each in wanted.items()}
+        return starts, renumbered, min((each.seq for each in wanted.values() if each.seq < oldest), default=None)
 
     def _position(self, seq: int) -> Position:
         event = self._log.event_at(seq) if seq else None
@@ -324,12 +325,16 @@ class Delivery:
         for lane in LANES:
             for session in list(self._sessions.values()):
                 session.note_time(now)
+                state = session.lanes[lane]
                 for _ in range(session.room(lane)):
                     if self._clock.monotonic_seconds() >= until:
+                        self._sessions[session.peer] = self._sessions.pop(session.peer)  # others first next time
                         return True
-                    event = session.lanes[lane].next(self._log, self._last_seq)
+                    event = state.next(self._log, self._last_seq)
                     if event is None or not self._send(session, lane, event, now):
                         break
+                if state.expired and session.peer in self._sessions:
+                    self._end(session, "unknown session")  # it says hello again, and is told
         return False
 
     def _send(self, session: Session, lane: Lane, event: Event, now: float) -> bool:

@@ -46,6 +46,10 @@ class BoundSocket:
         self.connections = connections
         self.endpoint = endpoint
 
+    def files(self) -> list[int]:
+        """Its descriptor, which becomes readable when something has come; none if it is closed."""
+        return [] if self.socket.closed else [self.socket.fileno()]
+
     def close(self, *, linger_milliseconds: int | None = None) -> None:
         """Without `linger_milliseconds`, what is queued is sent for as long as the socket's own option says."""
         self.connections.close()
@@ -140,10 +144,16 @@ class Door:
         return bound
 
     def bind_again(self, old: BoundSocket, bind: Callable[[str], BoundSocket]) -> BoundSocket:
-        """Close `old`, with every connection, and bind its endpoint anew, with the keys of now."""
-        self._bound.remove(old)
-        old.close(linger_milliseconds=0)
-        for left in reversed(range(_REBIND_TRIES)):
+        """Close `old`, with every connection, and bind its endpoint anew, with the keys of now.
+
+        Raises BusError if that fails; may then be called again, with the same `old`.
+        """
+        tries = 1
+        if old in self._bound:
+            tries = _REBIND_TRIES
+            self._bound.remove(old)
+            old.close(linger_milliseconds=0)
+        for left in reversed(range(tries)):
             try:
                 return bind(old.endpoint)
             except BusError:
@@ -213,27 +223,34 @@ class Door:
     def _look_at_keys(self) -> None:
         if self._keys is None or self._allowed is None:
             return
-        before = dict(self._allowed.names)
+        self._look_at_clients(self._allowed)
         try:
-            changed = self._allowed.look()
             pair = read_pair(self._keys.own)
         except BusError as error:
             self._tell_problem(str(error))
             return
-        if changed:
-            gone = {key: name for key, name in before.items() if key not in self._allowed.names}
-            self._former = {**self._former, **gone}
-            self._former = {key: name for key, name in self._former.items() if key not in self._allowed.names}
-            self._former = dict(list(self._former.items())[-MOST_REFUSED:])
-            self._log.info(
-                "keys_changed", allowed=sorted(set(self._allowed.names.values())), taken_away=sorted(gone.values())
-            )
-            self._tell_unreadable()
-            self.generation += bool(gone)
         if pair != self._pair:
             self._log.info("own_key_changed", fingerprint=fingerprint(pair.public))
             self._pair = pair
             self.generation += 1
+
+    def _look_at_clients(self, allowed: AllowList) -> None:
+        before = dict(allowed.names)
+        try:
+            changed = allowed.look()
+        except BusError as error:
+            self._tell_problem(str(error))
+            return
+        if changed:
+            gone = {key: name for key, name in before.items() if allowed.names.get(key) != name}
+            self._former = {**self._former, **gone}
+            self._former = {key: name for key, name in self._former.items() if key not in allowed.names}
+            self._former = dict(list(self._former.items())[-MOST_REFUSED:])
+            self._log.info(
+                "keys_changed", allowed=sorted(set(allowed.names.values())), taken_away=sorted(gone.values())
+            )
+            self._tell_unreadable()
+            self.generation += bool(gone)
 
     def _tell_unreadable(self) -> None:
         for path, problem in (self._allowed.unreadable if self._allowed else {}).items():

@@ -152,6 +152,10 @@ class DurableSubscriber(Reader[Event | Gap]):
         if self._clock.monotonic_seconds() - self._progress_at_seconds > SOON_SECONDS:
             self._tell_progress()
 
+    def tell(self) -> None:
+        """Tell the box that we live, and how far we are, without taking anything: for who is busy for long."""
+        self._tell_progress()
+
     def close(self) -> None:
         """Tell the box what was acknowledged, and go. Closing twice does no harm."""
         if self._context.closed:

@@ -6,6 +6,7 @@ in has an id, and the same thing twice is one thing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -18,8 +19,8 @@ from anpr.errors import BusError
 from anpr.metrics import Counters
 
 MAX_MESSAGE_BYTES = 64 << 10
-MOST_A_TURN = 200
-"""Messages; the loop that calls has other work."""
+TURN_SECONDS = 0.05
+"""How long one turn may take messages in: the loop that calls has other work."""
 ANSWER_SECONDS = 5.0
 
 Take = Callable[[Mapping[str, Any]], str]
@@ -60,7 +61,8 @@ class Intake:
 
     def turn(self) -> int:
         """Take in what has come, without waiting; how many messages."""
-        for count in range(MOST_A_TURN):
+        count, until = 0, time.monotonic() + TURN_SECONDS
+        while time.monotonic() < until:
             try:
                 frames = self._socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
@@ -70,7 +72,8 @@ class Intake:
                 self._socket.send_multipart([*frames[:-1], answer], zmq.DONTWAIT)
             except zmq.ZMQError:
                 self.counters.add("intake_unanswered")
-        return MOST_A_TURN
+            count += 1
+        return count
 
     def close(self) -> None:
         """Give the endpoint free. Closing twice does no harm."""
@@ -80,7 +83,7 @@ class Intake:
         try:
             fields = msgspec.json.decode(message, type=dict[str, Any])
             answer = _Answer(taken=self._take(fields))
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             self.counters.add("intake_refused")
             return _Answer(refused=tuple(str(error).splitlines()) or ("not taken",))
         self.counters.add("intake_taken")

@@ -73,7 +73,11 @@ def new_pair(folder: Path, name: str) -> tuple[Path, Path]:
     _write(
         hidden, f'{head}#   SECRET: leave it where it is.\n{lines}    secret-key = "{secret.decode()}"\n', mode=0o600
     )
-    _write(shown, head + lines, mode=0o644)
+    try:
+        _write(shown, head + lines, mode=0o644)
+    except BaseException:
+        hidden.unlink()  # half a pair is none
+        raise
     return shown, hidden
 
 
@@ -115,7 +119,7 @@ class AllowList:
         """Read the folder again if anything in it has changed; True if the keys are others now. Raises BusError."""
         try:
             files = sorted(path for path in self.folder.iterdir() if path.suffix == ".key")[:MOST_KEYS]
-            seen = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in files]
+            seen = [(path, _mark(path)) for path in files]
         except OSError as error:
             raise BusError(
                 f"the clients' keys cannot be read: {error.strerror}", place=str(self.folder), cure="see the folder"
@@ -131,6 +135,15 @@ class AllowList:
         changed = names != self.names
         self._seen, self.names, self.unreadable = seen, names, unreadable
         return changed
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    """Changes with a file's content; None if there is nothing to read, as behind a link that leads nowhere."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def _read(path: Path) -> tuple[bytes, bytes]:

@@ -72,6 +72,7 @@ class Link:
         self.socket.monitor(address, _EVENTS)
         self.monitor: zmq.Socket[bytes] = context.socket(zmq.PAIR)
         self.monitor.linger = 0
+        self.monitor.rcvhwm = 0  # else libzmq's thread waits for us when it is full, and we for it when we close
         self.monitor.connect(address)
         with told_as_bus_errors(endpoint, cure="give tcp://host:port or ipc://path"):
             self.socket.connect(endpoint)
@@ -101,10 +102,11 @@ class Link:
                 case _:
                     self._refused("what answers there is no bus of ours, or it asks for a key", "handshake")
         now = self._clock.monotonic_seconds()
-        if self._again_at_seconds is not None and now >= self._again_at_seconds:
-            self._connect_again()
-        elif now - self.heard_seconds > self._silence_seconds:
-            self._counters.add("reconnections", reason="silence")
+        refused = self._again_at_seconds is not None and now >= self._again_at_seconds
+        silent = now - self.heard_seconds > self._silence_seconds
+        if (refused or silent) and not int(self.socket.events) & zmq.POLLIN:
+            if not refused:
+                self._counters.add("reconnections", reason="silence")
             self._connect_again()
         return new
 
@@ -115,10 +117,14 @@ class Link:
         if self._keys is not None and len(self._keys.servers) > 1 and reason == "server key":
             self._server = (self._server + 1) % len(self._keys.servers)
             self.socket.curve_serverkey = self._keys.servers[self._server]
-            self._connect_again()
+            self._again_at_seconds = self._clock.monotonic_seconds()
 
     def _connect_again(self) -> None:
-        """ZeroMQ itself does so after a broken connection, but never after a peer that spoke wrongly."""
+        """ZeroMQ itself does so after a broken connection, but never after a peer that spoke wrongly.
+
+        Only when nothing is left to be read: libzmq drops what came over a connection that is taken down, and where it
+        has already looked at a message's first frame, as a poll makes it do, it ends the process (fq.cpp, `!_more`).
+        """
         self._again_at_seconds = None
         self.heard_seconds = self._clock.monotonic_seconds()
         self.connected = False

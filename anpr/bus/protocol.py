@@ -85,6 +85,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     last_seq: Seq
     renumbered: bool = False
     """The consumer's positions are not this store's: it was restored or replaced."""
+    expired_after: Seq | None = None
+    """What came after this number, and up to the lower of the positions, is not kept any more."""
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="event"):

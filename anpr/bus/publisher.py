@@ -15,10 +15,13 @@ from anpr.errors import BusError
 from anpr.metrics import Counters
 from anpr.records import Event
 
-_MAX_SUBSCRIPTION_BYTES = 4096
+_MAX_SUBSCRIPTION_BYTES = 512
 """All that a subscriber may send at once …"""
 _MOST_SUBSCRIPTIONS = 256
 """… and how often in its life: it asks for topics when it comes, and then is silent."""
+_MORE_FOLLOWS = int(zmq.SNDMORE)
+_KINDS = {kind[:3].encode(): kind for kind in ("sighting", "hit", "coverage")}
+"""First word of a topic, by how it begins."""
 _MOST_HEARD = 1000
 """Subscriptions taken in one turn."""
 
@@ -92,9 +95,9 @@ class Publisher:
             raise BusError(
                 f"event {event.seq} comes after {self.last_seq}", place=self.endpoint, cure="publish in order of commit"
             )
+        self.last_seq = event.seq  # also if it cannot be sent: then subscribers see that it is missing
         topic = self._send(event)
-        self.last_seq = event.seq
-        self.counters.add("events_published", reason=topic.partition(b".")[0].decode())
+        self.counters.add("events_published", reason=_KINDS[topic[:3]])
 
     def turn(self) -> bool:
         """What the owner's loop calls often; False: nothing more is to be done right away. Raises BusError."""
@@ -109,8 +112,8 @@ class Publisher:
         if self._owns_door:
             self._door.turn()
         if self._door.generation != self._generation:
-            self._generation = self._door.generation
             self._bound = self._door.bind_again(self._bound, self._bind)
+            self._generation = self._door.generation
         joined = self._hear()
         if not joined and self._clock.monotonic_seconds() < self._heartbeat_due_seconds:
             return False
@@ -134,7 +137,7 @@ class Publisher:
     def files(self) -> list[int]:
         """Descriptors that become readable when there is something to do in `turn`."""
         own = self._door.files() if self._owns_door else []
-        return [self._bound.socket.fileno(), *own]
+        return [*self._bound.files(), *own]
 
     def close(self) -> None:
         """Send what is queued for at most a second, and give the endpoint free. Closing twice does no harm.
@@ -177,7 +180,7 @@ class Publisher:
             raise BusError("a publisher was used from another thread", place=self.endpoint, cure="make one per thread")
         topic, payload = encode(thing)
         try:
-            self._bound.socket.send(topic, zmq.SNDMORE)
+            self._bound.socket.send(topic, _MORE_FOLLOWS)
             self._bound.socket.send(payload)
         except zmq.ZMQError as error:
             raise BusError(error.strerror or str(error), place=self.endpoint, cure="the publisher is closed") from error

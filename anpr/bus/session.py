@@ -27,7 +27,7 @@ class Log(Protocol):
 
     @property
     def first_seq(self) -> int:
-        """Number of the oldest event that is kept; 1 if there is none."""
+        """Number of the oldest event that is kept; if there is none, that of the next."""
         ...
 
     @property
@@ -61,14 +61,25 @@ class LaneState:
     acknowledged: int
     looked_to: int = 0
     """Up to this number there is nothing more to read in this lane."""
+    read_to: int = 0
+    """Number of the last event read from the log, sent or not."""
     ahead: deque[Event] = field(default_factory=deque)
     """Read from the log, not sent yet."""
+    expired: bool = False
+    """The log keeps some events no more that were still to be sent."""
 
     def next(self, log: Log, last_seq: int) -> Event | None:
         """The event to be sent next; `sent` is for the caller to move. Raises StoreError."""
         if not self.ahead and self.looked_to < last_seq:
-            self.ahead.extend(log.read(self.lane, after_seq=self.sent, limit=READ_AHEAD))
-            if not self.ahead:
+            after_seq = max(self.sent, self.read_to)
+            found = log.read(self.lane, after_seq=after_seq, limit=READ_AHEAD)
+            self.expired = log.first_seq > after_seq + 1
+            if self.expired:
+                return None
+            self.ahead.extend(found)
+            if self.ahead:
+                self.read_to = self.ahead[-1].seq
+            else:
                 self.looked_to = last_seq
         return self.ahead[0] if self.ahead else None
 
@@ -138,7 +149,8 @@ class Session:
         free = self.window - (self.sent - self.taken)
         if lane == "hits":
             return free
-        return min(free - max(1, self.window // RESERVED_SHARE), int(self._allowance))
+        reserved = min(max(1, self.window // RESERVED_SHARE), self.window - 1)  # one place is for whatever comes
+        return min(free - reserved, int(self._allowance))
 
     def note_time(self, now: float) -> None:
         """Let the rate allow what the time since the last call is worth."""

@@ -22,9 +22,12 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 def application() -> typer.Typer:
     """The command-line program with all its verbs."""
+    from anpr.cli.audit import app as audit
+    from anpr.cli.bridge import bridge
     from anpr.cli.cameras import app as cameras
     from anpr.cli.check_config import check_config
     from anpr.cli.doctor import doctor
+    from anpr.cli.evidence import app as evidence
     from anpr.cli.keys import app as keys
     from anpr.cli.listen import listen
     from anpr.cli.models import models
@@ -34,6 +37,7 @@ def application() -> typer.Typer:
     from anpr.cli.run import run
     from anpr.cli.search import search
     from anpr.cli.status import status
+    from anpr.cli.store import app as store
     from anpr.cli.watch import app as watch
 
     app = typer.Typer(
@@ -45,12 +49,15 @@ def application() -> typer.Typer:
         context_settings=CONTEXT,
     )
     app.callback()(_options)
-    for verb in (run, status, replay, read, listen, search, check_config, doctor, models):
+    for verb in (run, status, replay, read, listen, bridge, search, check_config, doctor, models):
         app.command()(verb)
     app.add_typer(cameras, name="cameras")
     app.add_typer(watch, name="watch")
     app.add_typer(keys, name="keys")
     app.add_typer(rules, name="rules")
+    app.add_typer(store, name="store")
+    app.add_typer(evidence, name="evidence")
+    app.add_typer(audit, name="audit")
     return app
 
 

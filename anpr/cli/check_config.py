@@ -1,4 +1,4 @@
-"""`anpr check-config FILE…`: every mistake of site and pipeline files, each at its line and column."""
+"""`anpr check-config FILE…`: every mistake of site, pipeline and bridge files, each at its line and column."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from anpr.cli import exits
 
 
 def check_config(
-    files: Annotated[list[Path], typer.Argument(help="Site or pipeline files.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(help="Site, pipeline or bridge files.", show_default=False)],
     without_secrets: Annotated[
         bool, typer.Option("--without-secrets", help="Do not look up passwords: for a machine that has none.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
 ) -> None:
-    """Check site and pipeline files: all mistakes at once, with their cures. Exit code 78 if there are any."""
+    """Check site, pipeline and bridge files: all mistakes at once, with their cures. Exit code 78 if there are any."""
     environment = None if without_secrets else os.environ
     wrong = False
     for file in files:
@@ -34,7 +34,7 @@ def check_config(
 
 def _check(file: Path, environment: os._Environ[str] | None) -> tuple[str, list[str]]:
     """What `file` is, and what is wrong with it and with the watch-lists and rules it names."""
-    from anpr.config import Site, load_any
+    from anpr.config import BridgeFile, Site, load_any
     from anpr.engine.box import load_lists
     from anpr.errors import ConfigError, WatchListError
     from anpr.rules.opening import problems_of
@@ -43,6 +43,8 @@ def _check(file: Path, environment: os._Environ[str] | None) -> tuple[str, list[
         config = load_any(file, environment=environment)
     except ConfigError as error:
         return "unknown", list(error.problems)
+    if isinstance(config, BridgeFile):
+        return "bridge", []
     if not isinstance(config, Site):
         return "pipeline", []
     problems: list[str] = []

@@ -102,15 +102,16 @@ def _play(
         raise typer.BadParameter(f"a truth file describes one clip, these are {len(clips)}", param_hint="--truth")
     chosen = resolved(load_pipeline(pipeline or _pipeline_of(site, clips[0].camera_id)))
     player: Callable[..., Played]
-    if is_on_gpu(chosen):
-        device = SurfaceDevice.open(chosen, chosen.settings.gpu.numbers[0])
-        player = partial(play_in_batches, pipeline=chosen, device=device)
-    else:
-        stages = build_stages(chosen)
-        rehearse(stages)
-        player = partial(play, stages=stages)
     events: list[Event] = []
     with ExitStack() as opened:
+        if is_on_gpu(chosen):
+            device = SurfaceDevice.open(chosen, chosen.settings.gpu.numbers[0])
+            opened.callback(device.close)
+            player = partial(play_in_batches, pipeline=chosen, device=device)
+        else:
+            stages = build_stages(chosen)
+            rehearse(stages)
+            player = partial(play, stages=stages)
         where = store or Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="anpr-replay-")))
         hub = opened.enter_context(
             open_hub(

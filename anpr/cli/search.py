@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-import sys
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from anpr.cli import exits
+from anpr.cli.asking import DEFAULT_STORE, CaseOption, PurposeOption, StoreOption, tell
 from anpr.plates.provinces import VIETNAM_TIME
+
+if TYPE_CHECKING:
+    from anpr.store import Query
 
 _AGO = re.compile(r"(\d{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -34,7 +36,15 @@ def parse_time(written: str) -> datetime:
     return moment
 
 
+def conditions(query: Query) -> dict[str, str | int | float]:
+    """What a query asks, for the audit log: the conditions that were given."""
+    given = {name: getattr(query, name) for name in ("plate", "from_seconds", "until_seconds", "camera_id", "cursor")}
+    return {name: value for name, value in given.items() if value not in ("", None)}
+
+
 def search(
+    purpose: PurposeOption,
+    case: CaseOption,
     plate: Annotated[
         str, typer.Option(help="Plate or pattern: * any characters, ? one. Case and separators do not matter.")
     ] = "",
@@ -48,20 +58,22 @@ def search(
     camera: Annotated[str, typer.Option(help="Id of the camera.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most, newest first.")] = 50,
     cursor: Annotated[str, typer.Option(help="Go on where the last answer ended.", show_default=False)] = "",
-    store: Annotated[Path, typer.Option(metavar="DIR", envvar="ANPR_STORE", help="The store's folder.")] = Path(
-        "/var/lib/anpr"
-    ),
+    store: StoreOption = DEFAULT_STORE,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print one JSON object a sighting; last one with the cursor, if there is more."),
     ] = False,
 ) -> None:
-    """Find passages by plate, time and camera, newest first. Exit code 1 if there are none."""
+    """Find passages by plate, time and camera, newest first. Exit code 1 if there are none.
+
+    Who asked, why, and how many were found is written to the audit log first.
+    """
     import msgspec
 
     from anpr.cli.lines import console, sighting_line
     from anpr.clock import SystemClock
     from anpr.store import Query, Store
+    from anpr.store.audit import Request
 
     query = Query(
         plate=plate,
@@ -73,6 +85,8 @@ def search(
     )
     with Store.open(store, clock=SystemClock(), read_only=True) as opened:
         page = opened.search(query)
+        request = Request("search", purpose, case, conditions(query))
+        opened.audit.append(request, rows=len(page.sightings))
     out = console()
     for sighting in page.sightings:
         if as_json:
@@ -82,7 +96,7 @@ def search(
     if as_json and page.cursor:
         print(msgspec.json.encode({"cursor": page.cursor}).decode())
     elif page.cursor:
-        print(f"there is more: --cursor {page.cursor}", file=sys.stderr)
+        tell(f"there is more: --cursor {page.cursor}")
     elif not page.sightings:
-        print("nothing found", file=sys.stderr)
+        tell("nothing found")
     raise typer.Exit(exits.OK if page.sightings else exits.FINDINGS)

@@ -14,6 +14,7 @@ from anpr.cli import exits
 from anpr.cli.watch_preview import preview_list
 
 if TYPE_CHECKING:
+    from anpr.watch.limits import Limits
     from anpr.watch.lists import Difference, WatchList
 
 app = typer.Typer(help="Check, compare, import and show watch-lists.", no_args_is_help=True)
@@ -111,7 +112,8 @@ def show_lists(
     shown: list[dict[str, object]] = []
     for listed in config.lists:
         try:
-            shown.append(_facts(load_list(listed.file, name=listed.name, head=listed), now_seconds))
+            loaded = load_list(listed.file, name=listed.name, head=listed)
+            shown.append(_facts(loaded, config.site.id, now_seconds))
         except WatchListError as error:
             shown.append({"name": listed.name, "problem": str(error)})
     if as_json:
@@ -122,7 +124,7 @@ def show_lists(
     raise typer.Exit(exits.FINDINGS if any("problem" in each for each in shown) else exits.OK)
 
 
-def _facts(watch_list: WatchList, now_seconds: float) -> dict[str, object]:
+def _facts(watch_list: WatchList, site_id: str, now_seconds: float) -> dict[str, object]:
     from anpr.config.times import write_moment
 
     limits = watch_list.limits
@@ -135,7 +137,9 @@ def _facts(watch_list: WatchList, now_seconds: float) -> dict[str, object]:
         "owner": watch_list.owner,
         "entries": len(watch_list.entries),
         "patterns": len(watch_list.patterns),
+        "expired": int((watch_list.rows.valid_until_seconds <= now_seconds).sum()),
         "left_out": watch_list.bad_rows,
+        "raises_nothing": _why_nothing(watch_list.limits, site_id, now_seconds),
         "version": watch_list.version,
         "age_seconds": round(max(0.0, now_seconds - watch_list.loaded_seconds)),
         "valid_from": None if begin is None else write_moment(begin),
@@ -146,16 +150,29 @@ def _facts(watch_list: WatchList, now_seconds: float) -> dict[str, object]:
     }
 
 
+def _why_nothing(limits: Limits, site_id: str, now_seconds: float) -> str:
+    """Why a list raises no hit at this site; empty if it may, on its days and hours."""
+    if limits.sites and site_id not in limits.sites:
+        return f"it is not for the site {site_id}"
+    if limits.valid_from_seconds is not None and now_seconds < limits.valid_from_seconds:
+        return "it is not valid yet"
+    if limits.valid_until_seconds is not None and now_seconds >= limits.valid_until_seconds:
+        return "it is no longer valid"
+    return ""
+
+
 def _lines(facts: dict[str, object]) -> Iterator[str]:
     """What a person wants to know of one list."""
     if "problem" in facts:
         yield f"{facts['name']}: {facts['problem']}"
         return
-    counts = [f"{facts[key]} {key.replace('_', ' ')}" for key in ("entries", "patterns", "left_out") if facts[key]]
+    counts = [
+        f"{facts[key]} {key.replace('_', ' ')}" for key in ("entries", "patterns", "expired", "left_out") if facts[key]
+    ]
     hours = int(str(facts["age_seconds"])) // 3600
     age = f"{hours} h old" if hours < 48 else f"{hours // 24} days old"
     yield f"{facts['name']}: {', '.join((*counts, str(facts['severity']), age))}, version {facts['version']}"
-    for key in ("purpose", "authority", "owner", "valid_from", "valid_until", "limits", "note"):
+    for key in ("raises_nothing", "purpose", "authority", "owner", "valid_from", "valid_until", "limits", "note"):
         if facts[key]:
             yield f"    {key.replace('_', ' ')}: {facts[key]}"
 

@@ -1,7 +1,18 @@
-"""Site and pipeline files: their models and their loader."""
+"""Site, pipeline and bridge files: their models and their loader."""
 
-from anpr.config.loader import load_any, load_pipeline, load_site
+from anpr.config.bridge import BridgeFile
+from anpr.config.loader import load_any, load_bridge, load_pipeline, load_site
 from anpr.config.pipeline import Pipeline, Preset
 from anpr.config.site import Camera, Site
 
-__all__ = ["Camera", "Pipeline", "Preset", "Site", "load_any", "load_pipeline", "load_site"]
+__all__ = [
+    "BridgeFile",
+    "Camera",
+    "Pipeline",
+    "Preset",
+    "Site",
+    "load_any",
+    "load_bridge",
+    "load_pipeline",
+    "load_site",
+]

@@ -1,4 +1,4 @@
-"""Loads site and pipeline files. Every mistake is told at once, each as `file:line:column: what (cure)`."""
+"""Loads site, pipeline and bridge files. Every mistake is told at once, each as `file:line:column: what (cure)`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from anpr import assets
 from anpr.config import site as site_module
+from anpr.config.bridge import BridgeFile
 from anpr.config.fields import Context, Table
 from anpr.config.pipeline import Pipeline, Preset
 from anpr.config.positions import START, Position, Positions, locate
@@ -36,7 +37,7 @@ _WORDS = {
     "float_type": "should be a number",
     "bool_type": "should be true or false",
 }
-_SECRET_KEYS = frozenset({"user", "password", "password_file"})
+_SECRET_KEYS = frozenset({"user", "password", "password_file", "secret", "secret_file", "token", "token_file"})
 
 Location = tuple[str | int, ...]
 _Table = TypeVar("_Table", bound=Table)
@@ -80,10 +81,23 @@ def load_site(path: str | Path, *, environment: Mapping[str, str] | None = os.en
     return site
 
 
-def load_any(path: str | Path, *, environment: Mapping[str, str] | None = os.environ) -> Site | Pipeline:
-    """The site or pipeline file at `path`, told apart by its keys. Raises ConfigError with all mistakes."""
+def load_bridge(path: str | Path, *, environment: Mapping[str, str] | None = os.environ) -> BridgeFile:
+    """The bridge file at `path`; `environment` as for a site file. Raises ConfigError with all mistakes."""
+    path = Path(path)
+    data, positions = parse_file(path)
+    context = Context(path.parent.absolute(), environment)
+    bridge, problems = validate(BridgeFile, data, path=path, positions=positions, context=context)
+    if bridge is None or problems:
+        raise refusal(path, problems)
+    return bridge
+
+
+def load_any(path: str | Path, *, environment: Mapping[str, str] | None = os.environ) -> Site | Pipeline | BridgeFile:
+    """The site, pipeline or bridge file at `path`, told apart by its keys. Raises ConfigError with all mistakes."""
     path = Path(path)
     keys = parse_file(path)[0].keys()
+    if len(keys & BridgeFile.model_fields.keys()) > len(keys & Site.model_fields.keys()):
+        return load_bridge(path, environment=environment)
     if len(keys & Preset.model_fields.keys()) > len(keys & Site.model_fields.keys()):
         return load_pipeline(path.absolute())
     return load_site(path, environment=environment)

@@ -111,7 +111,7 @@ class Track(Table):
     preview_probability: Fraction = 0.95
     text_probability: Fraction = 0.2
     flicker_frames: Annotated[int, Field(ge=1, le=1000)] = 1
-    plate_score: Fraction = 0.6
+    plate_score: Fraction = 0.65
     plausible_probability: Fraction = 0.5
     max_tracks: Annotated[int, Field(ge=1, le=4096)] = 64
 

@@ -16,6 +16,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?")
 _HOURS = re.compile(r"([0-9]{2}):([0-9]{2})\s*[-–]\s*([0-9]{2}):([0-9]{2})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +57,17 @@ def parse_moment(written: str | date, *, end_of_day: bool = False) -> float:
     """UTC seconds since 1970 of `2026-03-31`, `2026-03-31T18:00+07:00` or `2026-03-31 18:00`. Raises ValueError.
 
     A day is a day in Viet Nam, and begins it unless `end_of_day`: then the next day begins. A moment without an offset
-    is Vietnamese time.
+    is Vietnamese time. What the calendar cannot hold is its nearest end: `9999-12-31` is written for ever.
     """
     if isinstance(written, date):
         written = written.isoformat()
     if _DAY.fullmatch(written):
         day = datetime.fromisoformat(written).replace(tzinfo=VIETNAM_TIME)
-        return _epoch(day + timedelta(days=1) if end_of_day else day)
+        return _within(_epoch(day) + _DAY_SECONDS * end_of_day)
     if not _MOMENT.fullmatch(written):
         raise ValueError(written)
     moment = datetime.fromisoformat(written)
-    return _epoch(moment if moment.tzinfo else moment.replace(tzinfo=VIETNAM_TIME))
+    return _within(_epoch(moment if moment.tzinfo else moment.replace(tzinfo=VIETNAM_TIME)))
 
 
 def write_moment(seconds: float) -> str:
@@ -76,3 +77,12 @@ def write_moment(seconds: float) -> str:
 
 def _epoch(moment: datetime) -> float:
     return (moment - _EPOCH).total_seconds()
+
+
+def _within(seconds: float) -> float:
+    """The nearest moment that is in the calendar both in UTC and in Viet Nam."""
+    return min(max(seconds, _FIRST_SECONDS), _LAST_SECONDS)
+
+
+_FIRST_SECONDS = _epoch(datetime.min.replace(tzinfo=UTC))
+_LAST_SECONDS = _epoch(datetime.max.replace(microsecond=0, tzinfo=VIETNAM_TIME))

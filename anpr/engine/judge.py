@@ -9,6 +9,7 @@ This holds for passages that come within the site's lateness; what comes later y
 from __future__ import annotations
 
 import heapq
+import math
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,11 +38,15 @@ Span = tuple[float, float]
 
 
 class Asking:
-    """A `History` that notes what it is asked."""
+    """A `History` that notes what it is asked, as far as the answers may still change."""
 
-    def __init__(self, history: History) -> None:
+    __slots__ = ("_from_seconds", "_history", "asked")
+
+    def __init__(self, history: History, from_seconds: float) -> None:
+        """What is about a time before `from_seconds` can change only by passages that come too late to count."""
         self.asked: dict[Asked, Span] = {}
         self._history = history
+        self._from_seconds = from_seconds
 
     def of_plate(
         self, plate: str, from_seconds: float, until_seconds: float, where: Where | None = None
@@ -57,6 +62,14 @@ class Asking:
         self._note(("camera", camera_id), from_seconds, until_seconds)
         return self._history.unread_at(camera_id, from_seconds, until_seconds)
 
+    def may_share_leaders(
+        self, plate: str, passages: Sequence[tuple[str, float]], reach_seconds: float, *, plates: int, cameras: int
+    ) -> bool:
+        for camera_id, seen_seconds in passages:
+            if seen_seconds >= self._from_seconds:
+                self._note(("camera", camera_id), seen_seconds - reach_seconds, seen_seconds)
+        return self._history.may_share_leaders(plate, passages, reach_seconds, plates=plates, cameras=cameras)
+
     def raised(self, rule: str, key: str, from_seconds: float, until_seconds: float) -> Sequence[tuple[float, str]]:
         self._note(("raised", rule, key), from_seconds, until_seconds)
         return self._history.raised(rule, key, from_seconds, until_seconds)
@@ -66,10 +79,12 @@ class Asking:
         return self._history.list_hits(list_name, from_seconds, until_seconds)
 
     def _note(self, asked: Asked, from_seconds: float, until_seconds: float) -> None:
-        known = self.asked.get(asked)
-        if known is not None:
-            from_seconds, until_seconds = min(from_seconds, known[0]), max(until_seconds, known[1])
-        self.asked[asked] = from_seconds, until_seconds
+        if until_seconds < self._from_seconds:
+            return
+        span = from_seconds, until_seconds
+        known = self.asked.setdefault(asked, span)
+        if known is not span:
+            self.asked[asked] = min(from_seconds, known[0]), max(until_seconds, known[1])
 
 
 @dataclass(slots=True, eq=False)
@@ -181,8 +196,8 @@ class Judge:
             elif _touches(judged.asked, changed):
                 self.counters.add("passages_judged_again")
                 hits += self._say(judged, changed)
-        for wait_seconds in self.book.waits if sighting.state != "withdrawn" else ():
-            self._wait(sighting, wait_seconds)
+        if sighting.state != "withdrawn":
+            self._wait(sighting)
         return tuple(hits)
 
     def _known(self, sighting: Sighting) -> Judged | None:
@@ -235,7 +250,7 @@ class Judge:
 
     def _say(self, judged: Judged, changed: dict[Asked, Span]) -> list[Hit]:
         """Judge a passage by the rules that do not wait; what is to be told anew."""
-        asking = Asking(self.history)
+        asking = Asking(self.history, self.history.newest_seconds - self._lateness_seconds)
         hits = self._say_by(judged, 0.0, asking, changed)
         judged.asked = asking.asked
         if judged.sighting.state == "withdrawn":
@@ -322,15 +337,17 @@ class Judge:
                 hits += self._say_by(judged, wait_seconds, self.history, {})
         return tuple(hits)
 
-    def _wait(self, sighting: Sighting | Past, wait_seconds: float) -> None:
-        """Have a sighting judged after a time."""
-        if not self.book.awaits(sighting, wait_seconds):
-            return
-        if len(self._waiting) >= MOST_WAITING:
-            self.counters.add("waits_dropped")
-            return
-        due_seconds = sighting.seen_seconds + wait_seconds + self._lateness_seconds
-        heapq.heappush(self._waiting, (due_seconds, sighting.id, wait_seconds))
+    def _wait(self, sighting: Sighting | Past, due_from_seconds: float = -math.inf) -> None:
+        """Have a sighting judged later by the rules that wait and may raise something about it; but for those whose
+        wait was over before a time."""
+        for wait_seconds in self.book.awaits(sighting):
+            if sighting.seen_seconds + wait_seconds < due_from_seconds:
+                continue
+            if len(self._waiting) >= MOST_WAITING:
+                self.counters.add("waits_dropped")
+                continue
+            due_seconds = sighting.seen_seconds + wait_seconds + self._lateness_seconds
+            heapq.heappush(self._waiting, (due_seconds, sighting.id, wait_seconds))
 
     # After a restart
 
@@ -360,9 +377,9 @@ class Judge:
 
         Some are judged a second time; it comes out the same, and is told once.
         """
-        for wait_seconds in self.book.waits:
-            for past in self.history.since(newest_seconds - wait_seconds - 2 * self._lateness_seconds):
-                self._wait(past, wait_seconds)
+        due_from_seconds = newest_seconds - 2 * self._lateness_seconds
+        for past in self.history.since(due_from_seconds - max(self.book.waits, default=0.0)):
+            self._wait(past, due_from_seconds)
         recent: list[Judged] = []
         cursor = ""
         while True:
@@ -373,7 +390,7 @@ class Judge:
             if not cursor:
                 break
         for judged in sorted(recent, key=lambda each: each.place):
-            asking = Asking(self.history)
+            asking = Asking(self.history, self.history.newest_seconds - self._lateness_seconds)
             self.book.evaluate(judged.sighting, history=asking, hits=judged.listed)
             judged.asked = asking.asked
             self._recent.append((*judged.place, judged))
@@ -412,8 +429,10 @@ def _note_passage(judged: Judged, changed: dict[Asked, Span]) -> None:
 
 
 def _note(changed: dict[Asked, Span], asked: Asked, seen_seconds: float) -> None:
-    known = changed.get(asked, (seen_seconds, seen_seconds))
-    changed[asked] = min(known[0], seen_seconds), max(known[1], seen_seconds)
+    span = seen_seconds, seen_seconds
+    known = changed.setdefault(asked, span)
+    if known is not span:
+        changed[asked] = min(known[0], seen_seconds), max(known[1], seen_seconds)
 
 
 def _touches(asked: Mapping[Asked, Span], changed: Mapping[Asked, Span]) -> bool:

@@ -26,8 +26,9 @@ from anpr.watch.matcher import Matcher
 LOOK_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
 THREAD_NAME = "anpr-lists"
-_Signature = tuple[int, int, int]
-"""Modification time in nanoseconds, size, inode."""
+_Signature = tuple[int, int, int, int]
+"""Times in nanoseconds at which the content and the inode changed, size, inode. The second tells of a content that was
+written with its old time, and of a file that may be read again."""
 
 
 class Hub(Protocol):
@@ -192,7 +193,7 @@ def _signature(file: Path) -> _Signature | None:
         stat = file.stat()
     except OSError:
         return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
 
 
 def _signature_at(file: Path, modified_seconds: float | None) -> _Signature | None:

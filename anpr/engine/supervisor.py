@@ -26,7 +26,7 @@ from anpr.clock import Clock
 from anpr.engine.assignment import STOP, Assignment
 from anpr.engine.birth import enter
 from anpr.engine.messages import CameraReport, Ended, Passage, WorkerReport, decode
-from anpr.engine.process import work
+from anpr.engine.process import EXIT_DEVICE, work
 from anpr.metrics import Counters
 
 FIRST_PAUSE_SECONDS = 1.0
@@ -317,7 +317,7 @@ class Supervisor:
             restart_in_seconds=slot.pause_seconds,
         )
         slot.pause_seconds = min(slot.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
-        if slot.killed or exit_code != -signal.SIGKILL:  # who kills from outside says nothing of the cameras
+        if slot.killed or exit_code not in (-signal.SIGKILL, EXIT_DEVICE):  # neither says anything of the cameras
             self._divide_if_due(slot, now)
         slot.suspects = frozenset()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from anpr import assets
 from anpr.config.pipeline import Pipeline
 from anpr.engine.gate import FIRST_NOISE, GateOptions, Lane, lane_cells
 from anpr.engine.pipeline import net_device, values_of
@@ -19,7 +20,7 @@ from anpr.nets.batch_reader import BatchReader, Found
 from anpr.nets.bound import address_of, first
 from anpr.nets.detector import DetectorOptions
 from anpr.nets.model import ModelFolder
-from anpr.nets.providers import CURES, PROVIDERS, GpuPlace, cache_folder, is_available
+from anpr.nets.providers import CURES, PROVIDERS, GpuPlace, is_available
 from anpr.nets.reader import ReaderOptions
 from anpr.ops.contract import CELL_PX, Batches, open_batches
 from anpr.ops.gpus import Gpu, list_gpus
@@ -254,7 +255,7 @@ def gpu_numbered(number: int) -> Gpu:
 
 
 def _place(number: int, batches: Batches) -> GpuPlace:
-    return GpuPlace(number, gpu_numbered(number).name, batches.stream_handle, cache_folder())
+    return GpuPlace(number, gpu_numbered(number).name, batches.stream_handle, assets.cache_folder("engines"))
 
 
 def check_device(pipeline: Pipeline) -> tuple[str, ...]:

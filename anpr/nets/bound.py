@@ -24,7 +24,7 @@ BUCKETS = (1, 4, 8, 16, 32, 64, 128)
 """Batch sizes that are prepared; a batch in between is run as the next larger one."""
 WARM_RUNS = 3
 """The first makes room, the second is recorded, the third plays it back."""
-_OUT_OF_MEMORY = ("out of memory", "failed to allocate", "cuda failure 2:", "allocation failed")
+_OUT_OF_MEMORY = ("out of memory", "failed to allocate", "cuda failure 2:", "alloc_failed", "allocation failed")
 """onnxruntime tells a full GPU by words alone."""
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -117,14 +116,6 @@ def load_tensorrt() -> int:
         except OSError as error:
             raise DeviceError(f"TensorRT does not load: {error}", cure=CURES["tensorrt"]) from error
     return int(loaded[0].getInferLibVersion())
-
-
-def cache_folder() -> Path:
-    """Where engines are kept: systemd's cache folder of the service, or the user's."""
-    if given := os.environ.get("CACHE_DIRECTORY"):
-        return Path(given) / "engines"
-    home = os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/nonexistent")) / ".cache"
-    return Path(home) / "anpr" / "engines"
 
 
 def engine_key(model: ModelFolder, *, gpu: str, tensorrt: int) -> str:

@@ -15,6 +15,10 @@ from anpr.nets.model import Input, ModelFolder
 from anpr.nets.providers import CURES, Device, Provider, providers
 from anpr.ops.contract import BLOCK_PX
 
+_OF_THE_FILE = frozenset({"NoSuchFile", "InvalidProtobuf", "InvalidGraph"})
+"""onnxruntime's exceptions that speak of a model and not of what shall run it. Where CUDA's libraries or the GPU are
+missing, it merely says that something is left for the processor, which it may not have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -45,6 +49,9 @@ class Session:
         try:
             runtime = onnxruntime.InferenceSession(path, options, providers=list(chosen), enable_fallback=0)
         except Exception as error:  # onnxruntime's exceptions share no root of their own
+            if device != "cpu" and type(error).__name__ not in _OF_THE_FILE:
+                problem = f"{chosen[0][0]} does not start: {error}"
+                raise DeviceError(problem, place=model.label, cure=CURES[device]) from error
             raise ModelError(f"does not load: {error}", place=path, cure="restore it") from error
         if runtime.get_providers()[0] != chosen[0][0]:  # a provider that does not start is left out without an error
             raise DeviceError(f"{chosen[0][0]} does not start", place=model.label, cure=CURES[device])

@@ -58,7 +58,7 @@ class Compiler:
 
     def build(self, source: Path, architecture: str, *, cache: Path | None = None) -> Path:
         """The compiled kernel file `source`, from the cache if it is there."""
-        folder = cache or cache_folder()
+        folder = cache or assets.cache_folder("kernels")
         target = folder / f"{source.stem}-{architecture}-{self._key(source, architecture)}.cubin"
         if target.exists():
             return target
@@ -92,11 +92,6 @@ class Compiler:
         for file in (source, *sorted(source.parent.glob("*.cuh"))):
             digest.update(file.read_bytes())
         return digest.hexdigest()[:16]
-
-
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: under $XDG_CACHE_HOME, or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "anpr" / "kernels"
 
 
 def _candidates() -> Iterator[Path]:

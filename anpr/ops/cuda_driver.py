@@ -13,15 +13,18 @@ from numpy.typing import DTypeLike, NDArray
 
 from anpr.errors import DeviceError, DeviceMemoryError
 from anpr.ops.cuda_build import Compiler
+from anpr.ops.gpus import wait_blocking
 from anpr.ops.surfaces import DeviceArray
 
 Size3 = tuple[int, int, int]
 
 CURE = "pip install 'anpr[gpu]' on a machine with an NVIDIA GPU and its driver, or set device = 'cpu'"
+FAILED_CURE = "start the program again; look for Xid in the kernel's log, and at nvidia-smi"
 
 
 class Driver(Protocol):
-    """What the kernels need of a device. Everything is queued in order; `read` and `synchronize` wait."""
+    """What the kernels need of a device. Everything is queued in order; `read` and `synchronize` wait, and raise
+    DeviceError if something of it has failed."""
 
     @property
     def place(self) -> Literal["host", "device"]:
@@ -71,17 +74,27 @@ class PyCudaDriver:
         gpu = self._cuda.Device(device)
         major, minor = gpu.compute_capability()
         built = Compiler.find().build_all(f"sm_{major}{minor}")
-        self._context = gpu.retain_primary_context()
-        self._context.push()
-        self._stream = self._cuda.Stream()
-        self._staging = self._cuda.pagelocked_empty(1 << 16, np.uint8)
-        self._functions = {name: self._function(name, path) for name, path in built.items()}
+        wait_blocking(device)
+        try:
+            self._context = gpu.retain_primary_context()
+            self._context.push()
+        except self._cuda.Error as error:
+            raise DeviceError(f"GPU {device} does not start: {error}", cure=FAILED_CURE) from error
+        self._stream: Any = None
+        try:
+            self._stream = self._cuda.Stream()
+            self._staging = self._cuda.pagelocked_empty(1 << 16, np.uint8)
+            self._functions = {name: self._function(name, path) for name, path in built.items()}
+        except BaseException as error:
+            self.close()
+            if isinstance(error, self._cuda.Error):
+                raise DeviceError(f"GPU {device} does not start: {error}", cure=FAILED_CURE) from error
+            raise
 
     def _function(self, name: str, path: Path) -> Any:
         try:
             return self._cuda.module_from_file(str(path)).get_function(name)
         except self._cuda.Error as error:
-            self.close()
             raise DeviceError(
                 f"the driver does not load a kernel: {error}",
                 place=str(path),
@@ -134,17 +147,26 @@ class PyCudaDriver:
     def launch(self, kernel: str, grid: Size3, block: Size3, arguments: bytes) -> None:
         function = self._functions[kernel]
         function.prepare([f"{len(arguments)}s"])
-        function.prepared_async_call(grid, block, self._stream, arguments)
+        try:
+            function.prepared_async_call(grid, block, self._stream, arguments)
+        except self._cuda.Error as error:
+            raise DeviceError(f"{kernel} does not start: {error}", cure=FAILED_CURE) from error
 
     def synchronize(self) -> None:
-        self._stream.synchronize()
+        try:
+            self._stream.synchronize()
+        except self._cuda.Error as error:
+            raise DeviceError(f"the GPU fails: {error}", cure=FAILED_CURE) from error
 
     def close(self) -> None:
         self._functions = {}
         self._staging = np.empty(0, np.uint8)
         self._stream = None
-        self._context.pop()
-        self._context.detach()
+        try:
+            self._context.pop()  # PyCUDA ends the whole program if a thread ends with a context on its stack
+            self._context.detach()
+        except self._cuda.Error as error:
+            raise DeviceError(f"the GPU is not given back: {error}", cure=FAILED_CURE) from error
 
 
 def _aligned(size: int) -> int:

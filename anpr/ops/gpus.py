@@ -1,4 +1,4 @@
-"""Which NVIDIA GPUs the driver shows. Asks the driver library alone: no context is made, nothing is set."""
+"""Which NVIDIA GPUs the driver shows, and how they are waited for. Asks the driver library alone, makes no context."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ DRIVER_LIBRARY = "libcuda.so.1"
 _NAME_BYTES = 256
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR (cuda.h)."""
+_SCHED_BLOCKING_SYNC = 4
+"""CU_CTX_SCHED_BLOCKING_SYNC (cuda.h)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,20 @@ def list_gpus() -> tuple[Gpu, ...]:
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
         return ()
     return tuple(gpu for number in range(count.value) if (gpu := _ask(driver, number)) is not None)
+
+
+def wait_blocking(number: int) -> None:
+    """Have whoever waits for GPU `number` in this process sleep meanwhile, as libavcodec asks of the primary context.
+
+    Asks in vain if somebody has started that context otherwise, or there is no such GPU: nothing is raised.
+    """
+    try:
+        driver = ctypes.CDLL(DRIVER_LIBRARY)
+    except OSError:
+        return
+    device = ctypes.c_int()
+    if not (driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), number)):
+        driver.cuDevicePrimaryCtxSetFlags_v2(device, _SCHED_BLOCKING_SYNC)
 
 
 def _ask(driver: ctypes.CDLL, number: int) -> Gpu | None:

@@ -270,22 +270,7 @@ def take_out(
 
 
 @njit(cache=True, nogil=True)
-def of_plate(rows: Rows, table: Table, plate: np.uint64, since: float, until: float, found: Table) -> int:
-    """Write into `found` the plate's rows seen from `since` to `until`, both included, newest first, as many as it
-    holds; returns how many there are."""
-    count = 0
-    at = table[_find(rows, table, plate)] - 1
-    while at != NONE and rows[at].seen >= since:
-        if rows[at].seen <= until:
-            if count < len(found):
-                found[count] = at
-            count += 1
-        at = rows[at].older
-    return count
-
-
-@njit(cache=True, nogil=True)
-def of_plate_where(
+def of_plate(
     rows: Rows,
     table: Table,
     plate: np.uint64,
@@ -294,7 +279,8 @@ def of_plate_where(
     wanted: NDArray[np.bool_],
     found: Table,
 ) -> int:
-    """The same of the rows whose traits are `wanted`."""
+    """Write into `found` the plate's rows seen from `since` to `until`, both included, whose traits are `wanted`, as
+    many as it holds, newest first; returns how many there are."""
     count = 0
     at = table[_find(rows, table, plate)] - 1
     while at != NONE and rows[at].seen >= since:
@@ -320,6 +306,67 @@ def at_place(rows: Rows, newest_in: Slices, place: int, since: float, until: flo
                 if rows[at].seen <= until:
                     if count < len(found):
                         found[count] = at
+                    count += 1
+                at = rows[at].older_here
+        number -= 1
+    return count
+
+
+_MOST_LEADING = 64
+
+
+@njit(cache=True, nogil=True)
+def share_leaders(
+    rows: Rows,
+    newest_in: Slices,
+    plate: np.uint64,
+    places: NDArray[np.int64],
+    seen: NDArray[np.float64],
+    reach: float,
+    least: int,
+    wanted: int,
+) -> bool:
+    """Whether before `wanted` of `places` but the first at least `least` other plates passed up to `reach` seconds
+    before a plate did at `seen`, which did so before the first, too. True where more pass than are told apart."""
+    first, there = np.empty(_MOST_LEADING, np.uint64), np.empty(_MOST_LEADING, np.uint64)
+    leading = _leaders(rows, newest_in, plate, places[0], seen[0], reach, first)
+    if leading < least:
+        return False
+    may_miss = len(places) - 1 - wanted
+    for index in range(1, len(places)):
+        found = _leaders(rows, newest_in, plate, places[index], seen[index], reach, there)
+        same = 0
+        for leader in there[:found]:
+            same += _among(leader, first, leading)
+        may_miss -= same < least and leading < _MOST_LEADING and found < _MOST_LEADING
+        if may_miss < 0:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _among(value, values, count):  # type: ignore[no-untyped-def]
+    at = 0
+    while at < count and values[at] != value:
+        at += 1
+    return at < count
+
+
+@njit(cache=True, nogil=True)
+def _leaders(
+    rows: Rows, newest_in: Slices, plate: np.uint64, place: int, seen: float, reach: float, leaders: NDArray[np.uint64]
+) -> int:
+    """Write down the other plates that passed a place up to `reach` seconds before `seen`, each once; how many."""
+    slices = newest_in.shape[1]
+    number, count = int(seen // SLICE_SECONDS), 0
+    first = max(int((seen - reach) // SLICE_SECONDS), number - slices + 1)
+    while number >= first and count < len(leaders):
+        at = newest_in[place, number % slices]
+        if at != NONE and int(rows[at].seen // SLICE_SECONDS) == number:
+            while at != NONE and rows[at].seen >= seen - reach and count < len(leaders):
+                other = rows[at].plate
+                if rows[at].seen <= seen and other != plate and other < UNREAD and not _among(other, leaders, count):
+                    leaders[count] = other
                     count += 1
                 at = rows[at].older_here
         number -= 1

@@ -13,6 +13,7 @@ _VALUES = {character: value for value, character in enumerate(ALPHABET, start=1)
 _CHARACTERS = " " + ALPHABET
 
 
+@lru_cache(maxsize=65_536)
 def pack(text: str) -> int | None:
     """The number of a normalised text; None if it is too long or has a character that is on no plate."""
     if len(text) > LONGEST_PACKED:

@@ -6,6 +6,7 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from math import inf
+from typing import TypeVar
 
 import structlog
 
@@ -23,6 +24,7 @@ from anpr.rules.passage import Passage, standing
 MOST_STANDINGS = 10_000
 """Kept of each kind, camera, direction, colour and class: which rules may be true of such passages."""
 
+_T = TypeVar("_T")
 _Candidates = tuple[tuple[CompiledRule, ...], tuple[tuple[str, str], ...]]
 """The rules to ask, and what is to be counted of those of which it is unknown whether they are true."""
 _RANK: dict[Severity, int] = {"INFO": 0, "CHECK": 1, "ALERT": 2}
@@ -62,6 +64,13 @@ class RuleBook:
         """Within these spans before a passage rules need another one of its plate."""
         self._reach_seconds = max((_reach_seconds(rule) for rule in texts), default=0.0)
         """How far the history of every plate is asked for."""
+        self._at_hand = {
+            condition.lookup.source: each.sources.registers
+            for each in asked
+            for condition in each.rule.conditions()
+            if condition.lookup and each.sources.registers.at_hand(condition.lookup.source)
+        }
+        """Registers that are asked of every plate."""
         self.cooldown_seconds = max((rule.cooldown or 0.0 for rule in texts), default=0.0)
         """How far before a sighting the rules' own hits are asked for."""
         self.list_seconds = max(
@@ -94,8 +103,9 @@ class RuleBook:
         """
         judgement = Judgement(sighting, history=history, hits=hits, known_seconds=sighting.seen_seconds + wait_seconds)
         candidates, unknown = self._candidates(sighting, self._facts(judgement), wait_seconds)
-        if unknown:
-            self._count(unknown)
+        counts = self.counters.counts
+        for key in unknown:
+            counts[key] = counts.get(key, 0) + 1
         if not candidates:
             return ()
         true: list[CompiledRule] = []
@@ -108,7 +118,7 @@ class RuleBook:
             if self.failing:
                 self.failing.pop(rule.rule.name, None)
             if truth is None:
-                self.counters.add("rules_unknown", reason=rule.rule.name)
+                counts[rule.unknown] = counts.get(rule.unknown, 0) + 1
             elif truth and late and rule.rule.late == "skip":
                 self.counters.add("rules_skipped", reason=rule.rule.name)
             elif truth:
@@ -150,13 +160,16 @@ class RuleBook:
         sighting = judgement.sighting
         listed = bool(judgement.hits)
         if not sighting.text:
-            return Facts(listed, True, 0.0)
+            return Facts(listed, True, 0.0, ())
         declarations = self.declarations
         declared = declarations is None or sighting.text in declarations
-        passed = judgement.past(self._reach_seconds)
+        passed = judgement.past(self._reach_seconds) if self._reach_seconds else ()
         age = sighting.seen_seconds - passed[-1].seen_seconds if passed else self._reach_seconds + 2 * MARGIN_SECONDS
         above = bisect_left(self._spans, age)
-        return Facts(listed, declared, self._spans[above - 1] if above else 0.0)
+        for name, registers in self._at_hand.items():
+            judgement.records[name] = registers.ask(name, sighting.text)
+        unregistered = tuple([name for name, record in judgement.records.items() if record is not None and not record])
+        return Facts(listed, declared, self._spans[above - 1] if above else 0.0, unregistered)
 
     def _candidates(self, passage: Passage, facts: Facts, wait_seconds: float) -> _Candidates:
         """The rules that may be true of such a passage."""
@@ -166,15 +179,10 @@ class RuleBook:
             answers = [(rule, rule.concerns(passage, facts)) for rule in self._by_wait.get(wait_seconds, ())]
             found = (
                 tuple(rule for rule, truth in answers if truth),
-                tuple(_unknown(rule) for rule, truth in answers if truth is None),
+                tuple(rule.unknown for rule, truth in answers if truth is None),
             )
             _keep(self._by_standing, key, found)
         return found
-
-    def _count(self, keys: Iterable[tuple[str, str]]) -> None:
-        counts = self.counters.counts
-        for key in keys:
-            counts[key] = counts.get(key, 0) + 1
 
     def _raise(self, rule: CompiledRule, true: set[str], judgement: Judgement) -> Raised | None:
         """What a rule that is true raises, unless something keeps it silent."""
@@ -197,6 +205,13 @@ class RuleBook:
     def _counts(self, name: str, for_rule: Rule, true: set[str]) -> bool:
         """Whether a rule is true, and may change what `for_rule` raises: one in dry run changes only others such."""
         return name in true and (for_rule.dry_run or not self._by_name[name].rule.dry_run)
+
+
+def _keep(kept: dict[tuple[object, ...], _T], key: tuple[object, ...], value: _T) -> None:
+    """Keep something for passages that stand alike, and begin anew when there are too many of them."""
+    if len(kept) >= MOST_STANDINGS:
+        kept.clear()
+    kept[key] = value
 
 
 def hit_id(rule: str, sighting_id: str) -> str:
@@ -261,6 +276,12 @@ def _hit(rule: CompiledRule, severity: Severity, judgement: Judgement) -> Hit:
         message_en=write(text.message.en, finding.fields, 1),
         sighting_ids=tuple(past.id for past in evidence),
     )
+
+
+def _reach_seconds(rule: Rule) -> float:
+    """How far back a rule asks for all passages of any plate."""
+    asked = [each for condition in rule.conditions() for each in (condition.order, condition.travel, condition.convoy)]
+    return max((each.within for each in asked if each), default=0.0)
 
 
 def _plate_seconds(rule: Rule) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from anpr.records import Sighting
 from anpr.rules.contract import Past
@@ -27,12 +27,21 @@ def convoy(predicate: Convoy, _ground: Ground) -> Deep:
         near = judgement.at_camera(camera_id, own_seconds - reach, own_seconds)
         return [past for past in near if past.text and past.text != own_text][-MOST_LEADERS:]
 
+    def may_follow(judgement: Judgement, passed: Iterable[Past]) -> bool:
+        """Whether enough vehicles passed together here and there, in whatever order."""
+        if predicate.cameras == 1:
+            return True
+        sighting, cameras = judgement.sighting, predicate.cameras - 1
+        passages = [(sighting.camera_id, sighting.seen_seconds)]
+        passages += [(past.camera_id, past.seen_seconds) for past in passed]
+        return judgement.history.may_share_leaders(sighting.text, passages, reach, plates=others, cameras=cameras)
+
     def find(judgement: Judgement) -> tuple[tuple[str, ...], list[Past]] | None:
         """The plates in front, and the passages that show it; None if there is no convoy."""
         sighting = judgement.sighting
         last = {past.camera_id: past for past in judgement.past(within)}
         last.pop(sighting.camera_id, None)
-        if len(last) < predicate.cameras - 1:
+        if len(last) < predicate.cameras - 1 or not may_follow(judgement, last.values()):
             return None
         here = leaders(judgement, sighting.camera_id, sighting.text, sighting.seen_seconds)
         files = list(dict.fromkeys(_files(here, others, gap, sighting.seen_seconds)))

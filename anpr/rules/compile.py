@@ -136,6 +136,10 @@ class CompiledRule:
     _other: PassageTest | None = field(init=False)
     """The passage's predicates that are not standing ones."""
     _unless: DeepTest | None = field(init=False)
+    _deep: tuple[DeepTest, ...] = field(init=False)
+    _least: float = field(init=False)
+    unknown: tuple[str, str] = field(init=False)
+    """What is counted when it is unknown whether the rule is true."""
 
     def __post_init__(self) -> None:
         rule = self.rule
@@ -146,6 +150,9 @@ class CompiledRule:
         self.needs_hits = needs_hits(rule.when)
         others = {name: value for name, value in rule.when.predicates().items() if name not in STANDING}
         self.parts = parts_of(Condition.model_construct(**others), self.sources)
+        self._deep = tuple(deep.test for deep in self.parts.deep)
+        self._least = rule.min_probability
+        self.unknown = "rules_unknown", rule.name
         self._other = both(self.parts.passage) if self.parts.passage else None
         self._outlook = outlook(rule.when, self.sources.ground)
         tests = passage_tests(rule.when, self.sources.ground, names=STANDING)
@@ -163,17 +170,21 @@ class CompiledRule:
         """Whether a passage that the rule concerns satisfies it, as far as the passage alone tells."""
         if not self.from_seconds <= passage.seen_seconds < self.until_seconds:
             return False
-        if passage.probability < self.rule.min_probability and passage.text:
+        if passage.probability < self._least and passage.text:
             return False
         return True if self._other is None else self._other(passage)
 
     def holds(self, judgement: Judgement) -> Truth:
         """Whether the condition is true of a passage that the rule concerns, and no exemption is."""
-        truth = self.alone(judgement.sighting)
-        if truth is not True:
+        passage = judgement.sighting  # what `alone` asks, without the call: most rules end here
+        if not self.from_seconds <= passage.seen_seconds < self.until_seconds:
+            return False
+        if passage.probability < self._least and passage.text:
+            return False
+        if self._other is not None and (truth := self._other(passage)) is not True:
             return truth
-        for deep in self.parts.deep:
-            truth = deep.test(judgement)
+        for test in self._deep:
+            truth = test(judgement)
             if truth is not True:
                 return truth
         if self._unless is None:

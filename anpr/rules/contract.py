@@ -63,6 +63,14 @@ class History(Protocol):
         """The unreadable ones of them."""
         ...
 
+    def may_share_leaders(
+        self, plate: str, passages: Sequence[tuple[str, float]], reach_seconds: float, *, plates: int, cameras: int
+    ) -> bool:
+        """False only if there are no `cameras` of these passages of a plate (camera and time) but the first, up to
+        `reach_seconds` before which `plates` others passed that did so before the first, too. A quick look; the
+        thorough one asks `at_camera` of the same passages."""
+        ...
+
     def raised(self, rule: str, key: str, from_seconds: float, until_seconds: float) -> Sequence[tuple[float, str]]:
         """`(seen_seconds, sighting_id)` of what `rule` raised with that cooldown key and has not withdrawn, ascending.
         Hits of dry runs count for a rule in dry run."""

@@ -29,6 +29,10 @@ class Declarations:
     def __len__(self) -> int:
         return len(self._ids)
 
+    def __contains__(self, plate: str) -> bool:
+        """Whether there is a declaration of a plate."""
+        return bool(self._by_plate.get(plate))
+
     def newest(self, plate: str, types: frozenset[str] | None, known_seconds: float) -> Declaration | None:
         """The newest declaration of a plate, of one of `types`, that was made by then."""
         for declaration in reversed(self._by_plate.get(plate, ())):

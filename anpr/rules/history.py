@@ -8,15 +8,14 @@ after a restart.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from anpr.metrics import Counters
 from anpr.ops import passage_rows
-from anpr.ops.passages import Traits, compact, province_code_of, unpack_id
+from anpr.ops.passages import Compact, Traits, compact, province_code_of, unpack_id
 from anpr.plates.packed import pack, unpack
 from anpr.records import Sighting
 from anpr.rules.contract import Past, Where
@@ -39,28 +38,16 @@ def _unread(place: int) -> np.uint64:
     return passage_rows.UNREAD + np.uint64(place)
 
 
-class _OfPlate:
-    """What is known of a plate from a time on, oldest first."""
-
-    __slots__ = ("from_seconds", "number", "pasts", "seen_seconds")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.from_seconds = math.inf
-        self.pasts: list[Past] = []
-        self.seen_seconds: list[float] = []
-
-
 class _Wanted:
     """Of which traits something holds."""
 
     __slots__ = ("asked", "by_code", "some")
 
-    def __init__(self) -> None:
-        self.asked = 0
+    def __init__(self, *, everything: bool = False) -> None:
+        self.asked = MOST_TRAITS if everything else 0
         """How many of the traits it was asked of."""
-        self.by_code = np.zeros(MOST_TRAITS, np.bool_)
-        self.some = False
+        self.by_code = np.full(MOST_TRAITS, everything)
+        self.some = everything
 
 
 class HotHistory:
@@ -90,11 +77,10 @@ class HotHistory:
         self._codes: dict[Traits, int] = {}
         self._traits: list[Traits] = []
         self._found = np.empty(FOUND_AT_ONCE, np.int32)
-        self._where: dict[Where, _Wanted] = {}
-        self._known: dict[int, Past] = {}
+        self._where: dict[Where | None, _Wanted] = {None: _Wanted(everything=True)}
+        self._known: OrderedDict[int, Past] = OrderedDict()
         """The passages of some rows, those made last."""
-        self._of_plate: dict[str, _OfPlate] = {}
-        """What was asked of plates since the last change: several rules ask the same."""
+        self._columns = self._rows[_FIELDS]
 
     @property
     def passages(self) -> int:
@@ -124,7 +110,6 @@ class HotHistory:
         if code is None:
             self.counters.add("history_dropped", reason="too many cameras or kinds")
             return
-        self._of_plate.clear()
         self.newest_seconds = max(self.newest_seconds, told.seen_seconds)
         row = passage_rows.append(
             self._rows,
@@ -144,7 +129,7 @@ class HotHistory:
         if row < 0:
             row = -1 - row
             self.counters.add("history_dropped", reason="full")
-        self._keep(row, self._past((told.seen_seconds, *told[1:6], code), sighting.text))
+        self._keep(row, _past(sighting.id, sighting.text, told))
 
     def remove(self, sighting: Sighting) -> None:
         """Forget a sighting, given as the revision that was added. One that is not remembered is let pass."""
@@ -152,7 +137,6 @@ class HotHistory:
         place = self._places.get(sighting.camera_id)
         if told is None or place is None:
             return
-        self._of_plate.clear()
         passage_rows.take_out(
             self._rows,
             self._table,
@@ -176,7 +160,6 @@ class HotHistory:
         places = np.array([self._places.get(each.camera_id, 0) for each in traits], np.uint16)
         rows["place"] = places[rows["traits"]]
         rows["traits"] = np.array([code or 0 for code in codes], np.uint16)[rows["traits"]]
-        self._of_plate.clear()
         self.newest_seconds = max(self.newest_seconds, float(rows["seen"].max()))
         self._known.clear()
         lost = passage_rows.append_many(
@@ -208,37 +191,39 @@ class HotHistory:
     def of_plate(
         self, plate: str, from_seconds: float, until_seconds: float, where: Where | None = None
     ) -> Sequence[Past]:
-        if where is not None:
-            return self._of_plate_where(plate, from_seconds, until_seconds, where)
-        known = self._of_plate.get(plate)
-        if known is None:
-            known = self._of_plate[plate] = _OfPlate(pack(plate) or 0)
-        if from_seconds < known.from_seconds:
-            self._look_back(known, plate, from_seconds)
-        low = bisect_left(known.seen_seconds, from_seconds)
-        high = bisect_right(known.seen_seconds, until_seconds, low)
-        return known.pasts[low:high]
+        wanted = self._wanted(where)
+        number = pack(plate) if wanted.some else 0
+        if not number:
+            return []
+        return self._chained(np.uint64(number), from_seconds, until_seconds, wanted, plate)
 
     def at_camera(self, camera_id: str, from_seconds: float, until_seconds: float) -> Sequence[Past]:
         place = self._places.get(camera_id)
         if place is None:
             return ()
-
-        def find() -> int:
-            return passage_rows.at_place(self._rows, self._slices, place, from_seconds, until_seconds, self._found)
-
-        return self._pasts(self._all(find))
+        while True:
+            count = passage_rows.at_place(self._rows, self._slices, place, from_seconds, until_seconds, self._found)
+            if self._has_room(count):
+                return self._pasts(count)
 
     def unread_at(self, camera_id: str, from_seconds: float, until_seconds: float) -> Sequence[Past]:
         place = self._places.get(camera_id)
         if place is None:
             return ()
-        plate = _unread(place)
+        return self._chained(_unread(place), from_seconds, until_seconds, self._where[None])
 
-        def find() -> int:
-            return passage_rows.of_plate(self._rows, self._table, plate, from_seconds, until_seconds, self._found)
-
-        return self._pasts(self._all(find))
+    def may_share_leaders(
+        self, plate: str, passages: Sequence[tuple[str, float]], reach_seconds: float, *, plates: int, cameras: int
+    ) -> bool:
+        try:
+            places = np.array([self._places[camera_id] for camera_id, _ in passages])
+        except KeyError:
+            return False
+        seen = np.array([seen_seconds for _, seen_seconds in passages])
+        number = np.uint64(pack(plate) or 0)
+        return passage_rows.share_leaders(
+            self._rows, self._slices, number, places, seen, reach_seconds, plates, cameras
+        )
 
     def since(self, from_seconds: float) -> Iterator[Past]:
         """Every passage from a time on, camera by camera."""
@@ -251,96 +236,82 @@ class HotHistory:
     def list_hits(self, list_name: str, from_seconds: float, until_seconds: float) -> int:
         return self.list_marks.count(list_name, from_seconds, until_seconds)
 
-    def _of_plate_where(self, text: str, from_seconds: float, until_seconds: float, where: Where) -> Sequence[Past]:
-        wanted, some = self._wanted(where)
-        number = pack(text) if some else 0
-        if not number:
-            return ()
-        plate = np.uint64(number)
+    def _wanted(self, where: Where | None) -> _Wanted:
+        """Of which traits `where` holds."""
+        wanted = self._where.get(where)
+        if wanted is None:
+            wanted = self._where[where] = _Wanted()
+        while wanted.asked < len(self._traits):
+            past = self._past((0.0, 0, 0, 0, 0, math.nan, wanted.asked), "")
+            wanted.by_code[wanted.asked] = where is None or where(past)
+            wanted.some |= bool(wanted.by_code[wanted.asked])
+            wanted.asked += 1
+        return wanted
 
-        def find() -> int:
-            return passage_rows.of_plate_where(
-                self._rows, self._table, plate, from_seconds, until_seconds, wanted, self._found
+    def _chained(
+        self, plate: np.uint64, from_seconds: float, until_seconds: float, wanted: _Wanted, text: str = ""
+    ) -> list[Past]:
+        """Those of a plate's chain."""
+        while True:
+            count = passage_rows.of_plate(
+                self._rows, self._table, plate, from_seconds, until_seconds, wanted.by_code, self._found
             )
+            if self._has_room(count):
+                return self._pasts(count, text)
 
-        return self._pasts(self._all(find), text)
-
-    def _wanted(self, where: Where) -> tuple[NDArray[np.bool_], bool]:
-        """By the number of traits whether `where` holds of them; and whether it holds of any."""
-        known = self._where.get(where)
-        if known is None:
-            known = self._where[where] = _Wanted()
-        while known.asked < len(self._traits):
-            known.by_code[known.asked] = where(self._past((0.0, 0, 0, 0, 0, math.nan, known.asked), ""))
-            known.some |= bool(known.by_code[known.asked])
-            known.asked += 1
-        return known.by_code, known.some
-
-    def _look_back(self, known: _OfPlate, text: str, from_seconds: float) -> None:
-        """Let what is known of a plate begin at `from_seconds`."""
-        plate, until_seconds = np.uint64(known.number), math.nextafter(known.from_seconds, -math.inf)
-
-        def find() -> int:
-            return passage_rows.of_plate(self._rows, self._table, plate, from_seconds, until_seconds, self._found)
-
-        if plate:
-            pasts = self._pasts(self._all(find), text)
-            known.pasts[:0] = pasts
-            known.seen_seconds[:0] = [past.seen_seconds for past in pasts]
-        known.from_seconds = from_seconds
-
-    def _all(self, find: Callable[[], int]) -> int:
-        """What `find` returns once there is room for all that it finds."""
-        count = find()
-        if count > len(self._found):
-            self._found = np.empty(2 * count, np.int32)
-            count = find()
-        return count
+    def _has_room(self, count: int) -> bool:
+        """Whether `_found` holds so many; if not, it does now."""
+        if count <= len(self._found):
+            return True
+        self._found = np.empty(2 * count, np.int32)
+        return False
 
     def _pasts(self, count: int, text: str = "") -> list[Past]:
         """The first `count` rows found, oldest first; all of the plate `text`, or each of its own."""
         if not count:
             return []
         known = self._known
-        rows = self._found[:count][::-1].tolist()
+        rows = self._found[:count].tolist()
+        rows.reverse()
         missing = [row for row in rows if row not in known]
         if not missing:
             return [known[row] for row in rows]
-        made = [self._past(each, text) for each in self._rows[_FIELDS][missing].tolist()]
-        if len(missing) == len(rows):
-            pasts = made
-        else:
-            of_row = dict(zip(missing, made, strict=True))
-            pasts = [known.get(row) or of_row[row] for row in rows]
-        for row, past in zip(missing, made, strict=True):
+        made = {row: self._past(each, text) for row, each in zip(missing, self._columns[missing].tolist(), strict=True)}
+        pasts = [made.get(row) or known[row] for row in rows]
+        for row, past in made.items():
             self._keep(row, past)
         return pasts
 
     def _keep(self, row: int, past: Past) -> None:
         """Keep the passage of a row at hand."""
-        known = self._known
-        known.pop(row, None)
-        known[row] = past
-        if len(known) > KEPT_AT_HAND:
-            del known[next(iter(known))]
+        self._known[row] = past
+        if len(self._known) > KEPT_AT_HAND:
+            self._known.popitem(last=False)
 
     def _past(self, row: tuple[float, int, int, int, int, float, int], text: str) -> Past:
         seen_seconds, plate, id_high, id_low, millionths, speed_kmh, code = row
-        text = text or ("" if plate >= _UNREAD else unpack(plate))
         traits = self._traits[code]
-        return Past(
-            id=unpack_id(id_high, id_low, short=traits.short_id),
-            site_id=traits.site_id,
-            camera_id=traits.camera_id,
-            seen_seconds=seen_seconds,
-            text=text,
-            kind=traits.kind,
-            probability=millionths / 1e6,
-            colour=traits.colour,
-            province_code=province_code_of(traits, text),
-            direction=traits.direction,
-            unreadable=traits.unreadable,
-            lane=traits.lane,
-            vehicle_class=traits.vehicle_class,
-            speed_kmh=None if speed_kmh != speed_kmh else round(speed_kmh, 3),
-        )
+        told = Compact(seen_seconds, plate, id_high, id_low, millionths, speed_kmh, traits)
+        text = text or ("" if plate >= _UNREAD else unpack(plate))
+        return _past(unpack_id(id_high, id_low, short=traits.short_id), text, told)
+
+
+def _past(sighting_id: str, text: str, told: Compact) -> Past:
+    """A passage of which the id and the text are at hand."""
+    seen_seconds, _, _, _, millionths, speed_kmh, traits = told
+    return Past(
+        id=sighting_id,
+        site_id=traits.site_id,
+        camera_id=traits.camera_id,
+        seen_seconds=seen_seconds,
+        text=text,
+        kind=traits.kind,
+        probability=millionths / 1e6,
+        colour=traits.colour,
+        province_code=province_code_of(traits, text),
+        direction=traits.direction,
+        unreadable=traits.unreadable,
+        lane=traits.lane,
+        vehicle_class=traits.vehicle_class,
+        speed_kmh=None if speed_kmh != speed_kmh else round(speed_kmh, 3),
+    )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from anpr.records import Hit, Sighting
 from anpr.rules.contract import History, Past, Where
+from anpr.rules.language import Value
 from anpr.rules.logic import Truth
 from anpr.rules.wording import Said
 
@@ -17,7 +18,17 @@ from anpr.rules.wording import Said
 class Judgement:
     """A sighting with its history, asked for lazily."""
 
-    __slots__ = ("_later", "_passed", "_reach_seconds", "history", "hits", "known_seconds", "peak", "records", "sighting")
+    __slots__ = (
+        "_later",
+        "_passed",
+        "_reach_seconds",
+        "history",
+        "hits",
+        "known_seconds",
+        "peak",
+        "records",
+        "sighting",
+    )
 
     def __init__(self, sighting: Sighting, *, history: History, hits: Sequence[Hit], known_seconds: float) -> None:
         """`hits` are what the watch-lists raised; what happened until `known_seconds` is known."""
@@ -25,7 +36,7 @@ class Judgement:
         self.history = history
         self.hits = hits
         self.known_seconds = known_seconds
-        self.records: dict[str, Mapping[str, str | float | bool] | None] = {}
+        self.records: dict[str, Mapping[str, Value] | None] = {}
         """What the registers that were asked have on the plate."""
         self.peak = (-1.0, 0.0)
         """How far was looked back for the fastest way here, and the speed; see `anpr.rules.past`."""

@@ -82,6 +82,10 @@ class Registers(Protocol):
         """What register `name` has on a plate, nothing for a plate it does not have; None if that is unknown."""
         ...
 
+    def at_hand(self, name: str) -> bool:
+        """Whether register `name` answers from memory, so that it may be asked of every plate."""
+        ...
+
 
 @dataclass(slots=True)
 class Lookups:
@@ -112,16 +116,26 @@ class Lookups:
         register = self._registers.get(name)
         if register is None:
             return None
+        if register.worker is None:
+            return self._answer(name, register, plate)
         now = self.clock.monotonic_seconds()
         kept = self._kept.get((name, plate))
         if kept is not None and now < kept[0]:
             return kept[1]
+        if now < register.rests_until_seconds:
+            self.counters.add("lookups_unknown", reason="resting")
+            return None
         answer = self._answer(name, register, plate)
-        if answer is not None and register.worker is not None:
+        if answer is not None:
             if len(self._kept) >= MOST_KEPT:
                 self._kept.clear()
             self._kept[name, plate] = (now + KEPT_SECONDS, answer)
         return answer
+
+    def at_hand(self, name: str) -> bool:
+        """Whether register `name` answers from memory, so that it may be asked of every plate."""
+        register = self._registers.get(name)
+        return register is not None and register.worker is None
 
     def close(self) -> None:
         """Ask no more; a register that never answers is not waited for."""
@@ -130,10 +144,6 @@ class Lookups:
                 register.worker.close()
 
     def _answer(self, name: str, register: _Register, plate: str) -> Record | None:
-        now = self.clock.monotonic_seconds()
-        if now < register.rests_until_seconds:
-            self.counters.add("lookups_unknown", reason="resting")
-            return None
         try:
             if register.worker is None:
                 answer = register.ask(plate)
@@ -162,12 +172,18 @@ class Lookups:
 def lookup(predicate: Lookup, registers: Registers) -> Deep:
     """What an external register says of the plate."""
     holds = _test(predicate)
-    name = predicate.field
+    name, source = predicate.field, predicate.source
+
+    def record_of(judgement: Judgement) -> Record | None:
+        records = judgement.records
+        if source not in records:
+            records[source] = registers.ask(source, judgement.sighting.text)
+        return records[source]
 
     def test(judgement: Judgement) -> Truth:
         if not judgement.sighting.text:
             return None
-        record = registers.ask(predicate.source, judgement.sighting.text)
+        record = record_of(judgement)
         if record is None:
             return None
         if name is None:
@@ -176,7 +192,7 @@ def lookup(predicate: Lookup, registers: Registers) -> Deep:
         return None if value is None else holds(value, judgement)
 
     def tell(judgement: Judgement, finding: Finding) -> None:
-        record = registers.ask(predicate.source, judgement.sighting.text) or {}
+        record = record_of(judgement) or {}
         for field_name, value in record.items():
             finding.add((), **{f"{predicate.source}.{field_name}": same(_plain(value))})
 

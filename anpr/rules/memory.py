@@ -48,6 +48,11 @@ class MemoryHistory:
     def unread_at(self, camera_id: str, from_seconds: float, until_seconds: float) -> Sequence[Past]:
         return [past for past in self.at_camera(camera_id, from_seconds, until_seconds) if not past.text]
 
+    def may_share_leaders(
+        self, plate: str, passages: Sequence[tuple[str, float]], reach_seconds: float, *, plates: int, cameras: int
+    ) -> bool:
+        return True
+
     def raised(self, rule: str, key: str, from_seconds: float, until_seconds: float) -> Sequence[tuple[float, str]]:
         return sorted(
             (each.hit.seen_seconds, each.hit.sighting_id)

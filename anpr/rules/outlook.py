@@ -27,9 +27,11 @@ class Facts(NamedTuple):
     """There may be a declaration of the plate."""
     passed_seconds: float
     """The plate did not pass within so many seconds before."""
+    unregistered: tuple[str, ...]
+    """Registers that have nothing on the plate."""
 
 
-EVERYTHING = Facts(listed=True, declared=True, passed_seconds=0.0)
+EVERYTHING = Facts(listed=True, declared=True, passed_seconds=0.0, unregistered=())
 """Nothing is known that would exclude a rule."""
 Case = tuple[Passage, Facts]
 Outlook = Callable[[Case], Truth]
@@ -46,9 +48,12 @@ def outlook(condition: Condition, ground: Ground) -> Outlook:
         tests.append(lambda case: case[1].listed)
     if condition.declared is not None:
         tests.append(lambda case: case[1].declared)
+    if condition.lookup is not None:
+        source, nothing = condition.lookup.source, None if condition.lookup.field else not condition.lookup.known
+        tests.append(lambda case: nothing if source in case[1].unregistered else True)
     span = passed_within(condition)
     if span < inf:
-        tests.append(lambda case: case[1].passed_seconds <= span + MARGIN_SECONDS)
+        tests.append(lambda case: case[1].passed_seconds < span + MARGIN_SECONDS)
     tests += [outlook(inside, ground) for inside in condition.all_of or ()]
     if condition.any_of is not None:
         tests.append(either([outlook(inside, ground) for inside in condition.any_of]))

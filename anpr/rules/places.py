@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from anpr.plates.provinces import codes
 from anpr.records import Direction
@@ -37,6 +38,8 @@ class Places:
     """Between two cameras, as told; elsewhere the difference of their chainages on one road."""
     _neighbours: dict[str, tuple[tuple[str, float], ...]] = field(default_factory=dict, repr=False, compare=False)
     """What `neighbours` has found."""
+    _ways_km: dict[tuple[str, str], float | None] = field(default_factory=dict, repr=False, compare=False)
+    """What `distance_km` has found."""
 
     @classmethod
     def of(cls, places: Iterable[Place], distances_km: Iterable[tuple[str, str, float]] = ()) -> Places:
@@ -48,6 +51,13 @@ class Places:
 
     def distance_km(self, one: str, other: str) -> float | None:
         """The way by road between two cameras; None if it is not known."""
+        try:
+            return self._ways_km[one, other]
+        except KeyError:
+            km = self._ways_km[one, other] = self._way_km(one, other)
+            return km
+
+    def _way_km(self, one: str, other: str) -> float | None:
         told = self.distances_km.get(frozenset((one, other)))
         if told is not None:
             return told
@@ -86,6 +96,7 @@ class Places:
         return place.province if place else ""
 
 
+@lru_cache(maxsize=16_384)
 def same_province(one: str, other: str) -> bool:
     """Whether two names mean the same province, or one that has become part of the other."""
     if one == other:

@@ -209,3 +209,6 @@ class _Registers:
         if answer is None or answer.missing:
             return {}
         return {name: str(value) if isinstance(value, date) else value for name, value in answer.fields.items()}
+
+    def at_hand(self, name: str) -> bool:
+        return name in self._sources

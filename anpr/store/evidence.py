@@ -14,6 +14,7 @@ from typing import Literal
 
 from anpr.errors import StoreError
 from anpr.records import Evidence
+from anpr.store.durable import sync_folder
 from anpr.store.faults import told_as_store_errors
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -54,7 +55,7 @@ class EvidenceFolder:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.rename(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         return Evidence(kind=kind, sha256=sha256, width_px=width_px, height_px=height_px)
 
     def get(self, sha256: str) -> bytes:
@@ -70,6 +71,10 @@ class EvidenceFolder:
                 "the picture was altered or damaged: its hash does not match", place=str(path), cure="do not use it"
             )
         return jpeg
+
+    def has(self, sha256: str) -> bool:
+        """Whether the picture of that hash is there; it is not read. Raises StoreError if `sha256` is none."""
+        return self._path_of(sha256).is_file()
 
     @property
     def _unfinished(self) -> Path:
@@ -101,12 +106,4 @@ def jpeg_size(jpeg: bytes) -> tuple[int, int]:
 def _make_folder(path: Path) -> None:
     if not path.is_dir():
         path.mkdir(mode=0o770, parents=True, exist_ok=True)
-        _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_folder(path.parent)

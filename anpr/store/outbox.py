@@ -53,9 +53,9 @@ class Outbox:
 
     @property
     def first_seq(self) -> int:
-        """Number of the oldest event that is kept; 1 if there is none."""
-        with self._begin(False) as txn, txn.cursor(self._events) as cursor:
-            return unpack_seq(cursor.key()) if cursor.first() else 1
+        """Number of the oldest event that is kept; if there is none, that of the next."""
+        with self._begin(False) as txn:
+            return self._first_seq(txn)
 
     @property
     def last_seq(self) -> int:
@@ -88,9 +88,15 @@ class Outbox:
             for name, position in positions.items():
                 txn.put(checked_name(name), msgspec.msgpack.encode(position), db=self._consumers)
 
+    def _first_seq(self, txn: lmdb.Transaction[bytes]) -> int:
+        with txn.cursor(self._events) as cursor:
+            if cursor.first():
+                return unpack_seq(cursor.key())
+        return int(txn.get(b"last_seq", b"0", db=self._meta)) + 1
+
     def _hits(self, txn: lmdb.Transaction[bytes], after_seq: int) -> Iterator[Event]:
         with txn.cursor(self._hit_log) as cursor:
-            there = cursor.set_range(pack_seq(after_seq + 1))
+            there = cursor.set_range(pack_seq(max(after_seq + 1, self._first_seq(txn))))
             while there:
                 value = txn.get(cursor.key(), db=self._events)
                 if value is None:

@@ -8,6 +8,7 @@
     passages                                                  see passages.py; newest revision, if not withdrawn
     hit_times seen, hit id → seq                              newest revision
     hit_log, consumers                                        see outbox.py
+    links, seals                                              see chain.py; of records with pictures
     meta      schema, epoch, last_seq, alive, hits_logged
 
 Commits are synchronous (sync and metasync on, no writemap): what `append` returned survives a power cut. One process
@@ -17,34 +18,38 @@ writes; any may read. A read transaction lives for one call, so that readers nev
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
 import os
 import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 import lmdb
-import lmdb.verify
 
 from anpr.clock import Clock
 from anpr.errors import StoreError
 from anpr.metrics import Counters, Histogram
 from anpr.records import CoverageGap, Event, Hit, Record, Sighting
+from anpr.store.audit import AuditLog
+from anpr.store.chain import Chain, Link, Proof
 from anpr.store.evidence import EvidenceFolder
 from anpr.store.faults import told_as_store_errors
 from anpr.store.keys import checked_name, name_key, pack_seconds, pack_seq, seq_of, stamp, unpack_seq
+from anpr.store.lock import check_length, lock_for_writing
 from anpr.store.outbox import Outbox
 from anpr.store.passages import Block, encode_passage, read_block
 from anpr.store.rows import decode_row, encode_row, gap_of, hit_of, kind_of, sighting_of
 from anpr.store.search import Indexes, Page, Query, find_stamps
+from anpr.store.signing import SigningKey
 
-SCHEMA_VERSION = 3
-"""2 added coverage gaps, 3 `passages` and `hit_times`; an older store is read, and made 3 when opened for writing."""
+SCHEMA_VERSION = 4
+"""2 added coverage gaps, 3 `passages` and `hit_times`, 4 the chain of evidence; an older store is read, and made new
+when opened for writing."""
 MAP_SIZE_BYTES = 64 << 30
 """Address space, not disk: the file grows as it is filled."""
 
@@ -77,6 +82,7 @@ class Store:
         self.box = box
         self.epoch = 0
         self.evidence = EvidenceFolder(path / "evidence")
+        self.audit = AuditLog(path, clock=clock)
         self.counters = Counters()
         self.commit_seconds = Histogram()
         """How long the commits took."""
@@ -109,19 +115,19 @@ class Store:
                     raise StoreError("there is no store here", place=str(path), cure="give the folder of a store")
             else:
                 path.mkdir(mode=0o770, parents=True, exist_ok=True)
-                lock = _lock_for_writing(path)
+                lock = lock_for_writing(path)
                 undo.callback(os.close, lock)
             environment = lmdb.open(
                 str(path),
                 map_size=map_size_bytes,
-                max_dbs=16,
+                max_dbs=32,
                 max_readers=_MAX_READERS,
                 readonly=read_only,
                 mode=0o660,
                 readahead=False,
             )
             undo.callback(environment.close)
-            _check_length(path, environment)
+            check_length(path, environment)
             store = cls(path, environment, box=box, clock=clock, lock=lock)
             store._prepare(read_only=read_only)
             undo.pop_all()
@@ -147,17 +153,25 @@ class Store:
         self._events, self._ids, self._hits = databases[:3]
         self._indexes = Indexes(*databases[3:])
         self._gaps = None if read_only and schema < 2 else environment.open_db(b"gaps", create=not read_only)
+        by_time = not read_only or schema >= 3
+        self._hit_times = environment.open_db(b"hit_times", create=not read_only) if by_time else None
+        self._passages = environment.open_db(b"passages", create=not read_only) if by_time else None
+        self.chain = Chain(environment, key=None) if read_only and schema >= 4 else None
         if not read_only:
-            self._passages = environment.open_db(b"passages")
-            self._hit_times = environment.open_db(b"hit_times")
             if 0 < schema < 3:
                 self._index_by_time()
             self.epoch += 1
             with environment.begin(write=True) as txn:
                 txn.put(b"schema", b"%d" % SCHEMA_VERSION, db=self._meta)
                 txn.put(b"epoch", b"%d" % self.epoch, db=self._meta)
+            key = SigningKey.open(self.path)
+            self.chain = Chain(environment, key=key)
+            with environment.begin() as txn:
+                if key.made and any(self.chain.links(txn, after_seq=0)):
+                    self.counters.add("evidence_keys_replaced")
             self.outbox = Outbox(environment, meta=self._meta, events=self._events, begin=self._transaction)
             self.evidence.prepare()
+            self.audit.prepare()
 
     def __enter__(self) -> Self:
         return self
@@ -190,6 +204,7 @@ class Store:
         """
         committed_seconds = round(self._clock.wall_seconds(), 3)
         events: list[Event] = []
+        chained: list[tuple[int, bytes]] = []
         skipped = Counters()
         records: tuple[Record, ...] = (*sightings, *hits, *gaps)
         if not records:
@@ -218,11 +233,16 @@ class Store:
                     case CoverageGap():
                         key = pack_seconds(record.from_seconds) + checked_name(record.id)
                         txn.put(key, pack_seq(seq), db=self._gaps)
-                txn.put(pack_seq(seq), encode_row(event), append=True, db=self._events)
+                row = encode_row(event)
+                txn.put(pack_seq(seq), row, append=True, db=self._events)
+                if not isinstance(record, CoverageGap) and record.evidence:
+                    chained.append((seq, row))
                 txn.put(_id_key(record), pack_seq(seq) + pack_seq(record.revision), db=self._ids)
                 events.append(event)
             txn.put(b"last_seq", b"%d" % seq, db=self._meta)
             self.outbox.note(txn, events, seq)
+            if self.chain is not None:
+                self.chain.note(txn, chained)
         self.commit_seconds.add(time.perf_counter() - began)
         self.counters.merge(skipped.counts)
         self.counters.add("records_committed", len(events))
@@ -249,7 +269,7 @@ class Store:
         yield at, camera + b"\0" + text, self._indexes.times
         yield name_key(sighting.camera_id) + at, text, self._indexes.cameras
         passage = encode_passage(sighting)
-        if passage is not None:
+        if passage is not None and self._passages is not None:
             yield at, passage, self._passages
 
     def _index_by_time(self) -> None:
@@ -326,23 +346,22 @@ class Store:
         return tuple(found)
 
     def passages(self, *, from_seconds: float) -> Iterator[Block]:
-        """All passages from a wall time on, a block at a time, in order; of a store that is open for writing."""
+        """All passages from a wall time on, a block at a time, in order."""
         first_key, after = pack_seconds(from_seconds), False
         while True:
             with self._reading() as txn:
-                block = read_block(txn, self._passages, first_key=first_key, after=after)
+                block = read_block(txn, _by_time(self._passages, self.path), first_key=first_key, after=after)
             yield block
             first_key, after = block.last_key, True
             if not first_key:
                 return
 
     def hits_since(self, from_seconds: float) -> Iterator[Hit]:
-        """The newest revisions of hits on passages from a wall time on, withdrawn ones too, in order of the passages;
-        of a store that is open for writing."""
+        """The newest revisions of hits on passages from a wall time on, withdrawn ones too, in order of time."""
         first_key = pack_seconds(from_seconds)
         while True:
             found: list[Hit] = []
-            with self._reading() as txn, txn.cursor(self._hit_times) as cursor:
+            with self._reading() as txn, txn.cursor(_by_time(self._hit_times, self.path)) as cursor:
                 there = cursor.set_range(first_key)
                 while there and len(found) < _INDEXED_AT_ONCE:
                     found.append(hit_of(self._event_at(txn, unpack_seq(cursor.value()))))
@@ -381,6 +400,58 @@ class Store:
                 there = cursor.prev()
         return tuple(found)
 
+    def evidence_of(self, record_id: str) -> tuple[bytes, Proof]:
+        """The newest row of a sighting or a hit with pictures, as it was signed, and the proof. Raises StoreError."""
+        name = checked_name(record_id)
+        with self._reading() as txn:
+            value = txn.get(b"sighting\0" + name, db=self._ids) or txn.get(b"hit\0" + name, db=self._ids)
+            if value is None:
+                raise StoreError(f"no sighting or hit is called {record_id!r}", place=str(self.path), cure="search it")
+            proof = self.chain.proof(txn, unpack_seq(value[:8])) if self.chain is not None else None
+            row = txn.get(value[:8], db=self._events)
+        if proof is None or row is None:
+            raise StoreError(
+                f"{record_id!r} has no pictures, or was stored before records were signed",
+                place=str(self.path),
+                cure="give the id of a record with pictures",
+            )
+        return row, proof
+
+    def links(self, *, after_seq: int, limit: int) -> list[tuple[int, Link, bytes, bytes]]:
+        """(number of the event, link, seal or nothing, the event's row) of up to `limit` links, in order."""
+        if self.chain is None:
+            return []
+        with self._reading() as txn:
+            links = islice(self.chain.links(txn, after_seq=after_seq), limit)
+            return [(seq, link, seal, txn.get(pack_seq(seq), b"", db=self._events)) for seq, link, seal in links]
+
+    def not_indexed(self, events: Sequence[Event]) -> list[int]:
+        """Numbers of those of these events that a search would not find, though it should. Raises StoreError."""
+        lacking: list[int] = []
+        with self._reading() as txn:
+            for event in events:
+                record, newest = event.record, self._newest(txn, event.record)
+                found = newest is not None and newest.seq >= event.seq
+                if (
+                    newest is not None
+                    and newest.seq == event.seq
+                    and isinstance(record, Sighting)
+                    and record.state != "withdrawn"
+                ):
+                    entries = self._index_entries(record, event.seq)
+                    found = all(txn.get(key, db=database) == value for key, value, database in entries)
+                if not found:
+                    lacking.append(event.seq)
+        return lacking
+
+    def copy(self, into: Path) -> None:
+        """Copy the events and indexes as they are now into a folder, without pages that nothing uses.
+
+        Writing goes on meanwhile; the copy is not yet synced. Raises StoreError.
+        """
+        with told_as_store_errors(into):
+            self._environment.copy(str(into), compact=True)
+
     @contextlib.contextmanager
     def _transaction(self, write: bool) -> Iterator[lmdb.Transaction[bytes]]:
         with told_as_store_errors(self.path):
@@ -409,45 +480,15 @@ class Store:
         return sighting_of(self._event_at(txn, seq))
 
 
+def _by_time(index: lmdb._Database | None, path: Path) -> lmdb._Database:
+    if index is None:
+        raise StoreError("was written by an old anpr", place=str(path), cure="start this one's anpr run on it once")
+    return index
+
+
 def _hit_time(hit: Hit) -> bytes:
     return pack_seconds(hit.seen_seconds) + checked_name(hit.id)
 
 
 def _id_key(record: Record) -> bytes:
     return kind_of(record).encode() + b"\0" + checked_name(record.id)
-
-
-def _lock_for_writing(path: Path) -> int:
-    """A descriptor that holds the folder's writer lock until it is closed, also by the death of the process."""
-    descriptor = os.open(path / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise StoreError(
-            "the store is open for writing in another process",
-            place=str(path),
-            cure="stop the other anpr, or open it read-only",
-        ) from error
-    return descriptor
-
-
-def _check_length(path: Path, environment: lmdb.Environment) -> None:
-    """Refuse a cut-off file: touching a page beyond its end would kill the process (SIGBUS).
-
-    A sound file may lack freed pages at its end, so a short one is judged by py-lmdb's own verifier.
-    """
-    data = path / "data.mdb"
-    expected_bytes = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if data.stat().st_size >= expected_bytes:
-        return
-    try:
-        findings = lmdb.verify.verify(str(path))  # type: ignore[no-untyped-call]
-    except lmdb.verify.VerifyError as error:
-        findings = [str(error)]
-    if findings:
-        raise StoreError(
-            f"the store is cut off at {data.stat().st_size} of {expected_bytes} bytes ({findings[0]})",
-            place=str(data),
-            cure="keep the file for inspection and restore the store from its last backup",
-        )

@@ -27,7 +27,7 @@ class TrackOptions:
     """Below it the sighting has no text: its reads disagree, or were too blurred."""
     flicker_frames: int = 1
     """A track of so few frames is a sighting only with a plausible text."""
-    plate_score: float = 0.6
+    plate_score: float = 0.65
     """A track in which the detector was never so sure of a plate is a sighting only with a plausible text."""
     plausible_probability: float = 0.5
     """Of the text of such a track, or of one that never moved."""

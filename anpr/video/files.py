@@ -17,7 +17,7 @@ from anpr.errors import VideoError
 from anpr.metrics import Counters
 from anpr.video.decode import DecodeOptions, Decoder, Picture
 from anpr.video.facts import SourceFacts
-from anpr.video.nvdec import Nvdec
+from anpr.video.nvdec import Nvdec, open_container
 from anpr.video.timeline import Timeline
 
 FORMATS = "mov,mp4,matroska,webm,mpegts,mpeg,mpegvideo,avi,flv,asf,ogg,mjpeg,h264,hevc,m4v,dhav,mxf,gxf,wtv,nut,ivf"
@@ -154,11 +154,12 @@ class VideoFile:
         try:
             if self.path.stat().st_size == 0:
                 raise VideoError("the file is empty (0 bytes)", place=place, cure="record or copy it again")
-            return av.open(
+            return open_container(
                 f"file:{self.path.absolute()}",
+                place=place,
+                nvdec=self._nvdec,
                 options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
                 metadata_errors="replace",
-                hwaccel=None if self._nvdec is None else self._nvdec.acceleration(),
             )
         except PermissionError as error:
             raise VideoError("may not be read", place=place, cure="grant this user the right to read it") from error

@@ -4,8 +4,8 @@ The pictures stay in device memory. By default libavcodec copies each out of the
 `hwaccel_flags` without `unsafe_output`), so that a picture may be kept as long as its memory is there.
 
 libavcodec wants a GPU's primary context to block rather than spin while it waits, and refuses one that somebody has
-started otherwise ("Primary context already active with incompatible flags", hwcontext_cuda.c). So it must come first:
-`Nvdec.open` before PyCUDA and onnxruntime, which then share the context that it has started.
+started otherwise ("Primary context already active with incompatible flags", hwcontext_cuda.c). So onnxruntime must come
+after `Nvdec.open` or `anpr.ops.cuda_driver`, which ask for the same.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import av
 from av.codec.hwaccel import HWAccel
+from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 
 from anpr.errors import DeviceError
@@ -30,6 +31,19 @@ CURE = (
     "check nvidia-smi; in a container add the driver's video capability (NVIDIA_DRIVER_CAPABILITIES=compute,video,"
     "utility); Jetson has no such decoder; or set device = 'cpu'"
 )
+STREAM_CURE = "set the camera to H.264 or H.265, 4:2:0, 8 bit (H.265 also 10), or take a pipeline with device = 'cpu'"
+CODECS = frozenset({"h264", "hevc"})
+BEYOND = frozenset(
+    {"High 10", "High 10 Intra", "High 4:2:2", "High 4:2:2 Intra", "High 4:4:4", "High 4:4:4 Predictive"}
+    | {"High 4:4:4 Intra", "CAVLC 4:4:4", "Rext"}
+)
+"""Profiles, by libav's name, that NVDEC does not decode, or not into a surface that the kernels take. Asked to, libav
+would refuse packet after packet."""
+PICTURE = bytes.fromhex(
+    "00000001674d400dda04021a1000000300100000030320f142aa0000000168ef0f2c80000000016588840afffef692ea58e77925ecd2fc4fd5fe"
+    "188de19e1a1a603d9657dbb2accc34800000cf82737d8b2247a56414074d"
+)
+"""A grey picture of 256 x 256, H.264 (Main, by x264): whether it decodes tells more than whether a GPU answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +58,19 @@ class Nvdec:
 
     @staticmethod
     def open(gpu: int, *, at_once: int) -> Nvdec:
-        """GPU number `gpu`, at most `at_once` decoders of it at work. Raises DeviceError if there is no such GPU, or no
-        driver or decoder for it."""
+        """GPU number `gpu`, at most `at_once` decoders of it at work. Raises DeviceError if there is no such GPU, no
+        driver for it, or if it does not decode a picture: libav loads the driver's decoder as late as that."""
         try:
-            anchor = av.CodecContext.create("h264", "r", hwaccel=_acceleration(gpu))
+            anchor, first = (av.CodecContext.create("h264", "r", hwaccel=_acceleration(gpu)) for _ in range(2))
+            if not anchor.is_hwaccel:
+                raise DeviceError("this build of PyAV has no NVDEC", cure="pip install 'anpr[gpu]' on x86-64 Linux")
+            pictures = [*first.decode(av.Packet(PICTURE)), *first.decode(None)]
         except av.error.FFmpegError as error:
             problem = f"GPU {gpu} cannot decode video ({error.strerror or type(error).__name__})"
             raise DeviceError(problem, cure=CURE) from error
-        if not anchor.is_hwaccel:
-            raise DeviceError("this build of PyAV has no NVDEC", cure="pip install 'anpr[gpu]' on x86-64 Linux")
+        if len(pictures) != 1:
+            raise DeviceError(f"GPU {gpu} cannot decode video (no picture came out)", cure=CURE)
+        surface_of(pictures[0])
         return Nvdec(gpu, threading.BoundedSemaphore(at_once), anchor)
 
     def acceleration(self) -> HWAccel:
@@ -65,11 +83,28 @@ def _acceleration(gpu: int) -> HWAccel:
 
 
 def check_hardware(context: VideoCodecContext, *, place: str) -> None:
-    """Raises DeviceError unless a stream's decoder is NVDEC: libav would else decode in software without a word."""
-    if not context.is_hwaccel:
-        raise DeviceError(
-            f"NVDEC does not decode {context.name}", place=place, cure="set the camera to H.264 or H.265, 8 or 10 bit"
+    """Raises DeviceError unless a stream's decoder is NVDEC, and takes what the stream is said to hold: libav would
+    else decode in software, or nothing at all, without a word."""
+    if not context.is_hwaccel or context.name not in CODECS:
+        raise DeviceError(f"NVDEC does not decode {context.name}", place=place, cure=STREAM_CURE)
+    if context.profile in BEYOND:
+        raise DeviceError(f"NVDEC does not decode {context.name} {context.profile}", place=place, cure=STREAM_CURE)
+
+
+def open_container(location: str, *, place: str, nvdec: Nvdec | None, **options: Any) -> InputContainer:
+    """`av.open` for reading, whose `options` it takes; what it finds is decoded by `nvdec`, if given.
+
+    Raises FFmpegError, and DeviceError if nothing in it can be decoded by a GPU.
+    """
+    try:
+        container: InputContainer = av.open(
+            location, hwaccel=None if nvdec is None else nvdec.acceleration(), **options
         )
+    except RuntimeError as error:
+        if isinstance(error, av.error.FFmpegError):
+            raise
+        raise DeviceError("NVDEC does not decode it", place=place, cure=STREAM_CURE) from error
+    return container
 
 
 def surface_of(picture: av.VideoFrame) -> Surface:

@@ -31,7 +31,7 @@ from anpr.video.address import Address
 from anpr.video.back_off import BackOff, Reconnection
 from anpr.video.decode import DecodeOptions, Decoder, Picture
 from anpr.video.facts import SourceFacts
-from anpr.video.nvdec import Nvdec
+from anpr.video.nvdec import Nvdec, open_container
 from anpr.video.timeline import Timeline
 
 PROTOCOLS = "rtsp,rtsps,rtp,tcp,udp,tls"
@@ -282,13 +282,16 @@ def connect(address: Address, *, camera_id: str, options: DecodeOptions, nvdec: 
     """Connect and learn what the camera sends; the caller closes it.
 
     Takes up to the open time-out to connect, and as long again if the camera promises pictures and sends none.
-    Raises StreamAuthError if the password is refused, StreamError for anything else, never with the password in it.
+    Raises StreamAuthError if the password is refused, DeviceError if `nvdec` cannot decode it, StreamError for anything
+    else, never with the password in it.
     """
     timeouts = options.open_timeout_seconds, options.read_timeout_seconds
     began = time.monotonic()
     try:
-        container = av.open(
+        container = open_container(
             address.url,
+            place=f"{camera_id} {address}",
+            nvdec=nvdec,
             options={
                 "rtsp_transport": "tcp",
                 "protocol_whitelist": PROTOCOLS,
@@ -298,7 +301,6 @@ def connect(address: Address, *, camera_id: str, options: DecodeOptions, nvdec: 
             },
             timeout=timeouts,
             metadata_errors="replace",
-            hwaccel=None if nvdec is None else nvdec.acceleration(),
         )
     except av.error.FFmpegError as error:
         failure = translated(error, address, camera_id, connected=False)

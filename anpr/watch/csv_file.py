@@ -123,7 +123,7 @@ def _take_singly(
                 cure = f'put a field that holds "{delimiter}" in quotes'
                 raise Refused(wrong_width(len(row), len(columns), line=number, text=line, cure=cure))
         except Refused as refused:
-            reader.refuse(number, *refused.problems)
+            reader.refuse(*refused.problems)
             continue
         good.append(number)
         fields.extend(row)

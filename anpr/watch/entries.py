@@ -41,7 +41,9 @@ class Problem:
     def __str__(self) -> str:
         place = f"line {self.line}: " if self.line else ""
         column = f"{self.column}: " if self.column else ""
-        return f"{place}{column}{self.what}" + (f" ({self.cure})" if self.cure else "")
+        told = f"{place}{column}{self.what}" + (f" ({self.cure})" if self.cure else "")
+        # It quotes the file, which must not steer a terminal.
+        return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in told)
 
 
 @dataclass(frozen=True, slots=True)

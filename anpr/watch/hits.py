@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import msgspec
 
@@ -10,18 +11,11 @@ from anpr.records import Hit, Sighting
 from anpr.watch.matcher import Match, Matcher
 
 
-def find_matches(matcher: Matcher, sighting: Sighting) -> tuple[Match, ...]:
-    """What the lists say of a sighting, at the time of its passage."""
-    return matcher.match(
-        text=sighting.text,
-        raw=sighting.raw,
-        alternatives=sighting.alternatives,
-        lattice=sighting.lattice,
-        seen_seconds=sighting.seen_seconds,
-        site_id=sighting.site_id,
-        direction=sighting.direction,
-        kind=sighting.kind,
-    )
+def find_matches(matcher: Matcher, sightings: Sequence[Sighting]) -> list[tuple[Match, ...]]:
+    """What the lists say of each sighting, at the time of its passage; nothing of those that are withdrawn."""
+    asked = [sighting for sighting in sightings if sighting.state != "withdrawn"]
+    found = iter(matcher.match_all(asked))
+    return [() if sighting.state == "withdrawn" else next(found) for sighting in sightings]
 
 
 def raise_hit(sighting: Sighting, match: Match) -> Hit:

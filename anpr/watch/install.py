@@ -30,7 +30,8 @@ def install(
     """Make `file` the active list `<name>.csv` of `folder`, or `<name>.json` for a JSON file.
 
     `name` is the file's own unless given. A workbook becomes a CSV file, and bad rows are left out. A reader sees the
-    old list or the new one, never a mixture, also after a power cut. `dry_run` changes nothing. Raises WatchListError,
+    old list or the new one, never a mixture, also after a power cut. What root imports belongs to the owner of the
+    active list, or else of the folder. `dry_run` changes nothing. Raises WatchListError,
     and leaves the active list as it is, if the file is wrong (`load_list`), or if more than `MAX_VANISHING` of the
     plates would vanish and not `force`. An active list that is itself damaged counts as empty.
     """
@@ -115,6 +116,9 @@ def _beside(target: Path, content: Iterable[bytes], now_seconds: float) -> Itera
                 file.write(piece)
             file.flush()
             os.fchmod(file.fileno(), 0o640)
+            if os.geteuid() == 0:  # the hub, which is not root, has to read what root imports
+                owner = (target if target.exists() else target.parent).stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             os.fsync(file.fileno())
         os.utime(name, (now_seconds, now_seconds))
         yield Path(name), digest.hexdigest()

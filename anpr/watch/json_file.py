@@ -22,6 +22,11 @@ ENTRIES = "entries"
 _SPACE = re.compile(r"[ \t\r\n]*")
 _LINE_END = re.compile("\r\n|\n|\r")
 _MAX_SHOWN = 80
+_MAX_VALUE = 1 << 17
+"""Characters of an entry, or of a value of the head."""
+_USUAL_VALUE = 2_048
+_LOOKAHEAD = 16
+"""Characters that the decoder may need to know what stands at a place."""
 
 
 def parse_json(data: bytes) -> Parsed:
@@ -96,11 +101,11 @@ class _Document:
         return self._text.startswith(mark, self._position)
 
     def value(self, decoder: json.JSONDecoder = _DECODER) -> Any:
-        """The next value. Raises Refused if it is none."""
+        """The next value. Raises Refused if it is none, or too large: nested arrays need a hundred times their text."""
         try:
-            value, self._position = decoder.raw_decode(self._text, self._position)
+            value, self._position = self._decoded(decoder)
         except json.JSONDecodeError as error:
-            self._position = error.pos
+            self._position += error.pos
             raise Refused(Problem(self.line, "", "", f"not JSON: {error.msg}", "write it with a program")) from error
         except _Broken as error:
             raise Refused(Problem(self.line, "", "", str(error), "remove it")) from error
@@ -108,6 +113,23 @@ class _Document:
             raise Refused(Problem(self.line, "", "", "nested too deeply", "write entries as flat objects")) from error
         self._skip()
         return value
+
+    def _decoded(self, decoder: json.JSONDecoder) -> tuple[Any, int]:
+        """The next value, of a piece of the text that holds it, and where it ends."""
+        for most in (_USUAL_VALUE, _MAX_VALUE):
+            piece = self._text[self._position : self._position + most]
+            cut = len(piece) == most
+            try:
+                value, end = decoder.raw_decode(piece)
+            except json.JSONDecodeError as error:
+                of_the_cut = error.pos > len(piece) - _LOOKAHEAD or error.msg.startswith("Unterminated string")
+                if not (cut and of_the_cut):
+                    raise
+            else:
+                if end < len(piece) or not cut:  # a number may go on after the piece
+                    return value, self._position + end
+        what = f"not JSON, or a value of more than {_MAX_VALUE} characters"
+        raise Refused(Problem(self.line, "", "", what, "write it with a program, and entries as flat objects"))
 
     def members(self) -> Iterator[tuple[str, int]]:
         """The names of an object's members with their lines; the caller reads each value."""
@@ -169,7 +191,7 @@ def _take_all(reader: RowReader, document: _Document) -> None:
             raise Refused(Problem(line, "", "", "the rows are too many", f"at most {rows.MAX_ENTRIES}"))
         fields, problems = _fields(item, line)
         if problems:
-            reader.refuse(line, *problems)
+            reader.refuse(*problems)
             continue
         numbers.append(line)
         for name, column in columns.items():

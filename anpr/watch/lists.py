@@ -251,6 +251,9 @@ def make_list(
     """The watch-list of what a file says; arguments and errors as in `load_list`."""
     told, wrong = read_head(parsed.head, parsed.head_lines)
     told = told.under(head)
+    if told.valid_from is not None and told.valid_until is not None and told.valid_until <= told.valid_from:
+        what = "the site file and the list's head together leave no time at which the list holds"
+        wrong = (*wrong, Problem(0, "valid_until", "", what, "correct one of the two"))
     problems = (*wrong, *parsed.problems)
     too_many = parsed.bad_rows > MAX_BAD * parsed.rows and not force
     if wrong or not parsed.usable or too_many:

@@ -14,12 +14,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from anpr.config.site import VEHICLES_PER_DAY
 from anpr.ops.matching_contract import SLOTS
-from anpr.records import ALPHABET, EMPTY, Severity
+from anpr.records import ALPHABET, EMPTY, Severity, Sighting
 from anpr.watch.budget import thresholds_of
 from anpr.watch.entries import Entry
 from anpr.watch.index import TEXT_BYTES, Costs, Index, Reads, Thresholds
@@ -47,6 +48,19 @@ class Match:
     match doubtful follows it: `exact, but listed as a motorbike, seen as a car`."""
     severity: Severity
     """The entry's or the list's; ALERT is lowered to CHECK unless the match is exact and the read is certain."""
+
+
+class Question(NamedTuple):
+    """What a list is asked of a sighting, as there."""
+
+    text: str
+    raw: str
+    alternatives: Sequence[tuple[str, float]]
+    lattice: Lattice
+    seen_seconds: float
+    site_id: str = ""
+    direction: str = "unknown"
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,35 +125,55 @@ class Matcher:
         of plate. Entries that do not hold at the wall time `seen_seconds`, or not there, do not match. Where a list
         holds the very text, its entries that only come near it do not match.
         """
-        read = text or raw
-        if not self.lists or not 0 < len(read) < SLOTS:
-            return ()
-        reads = pack(read, alternatives, lattice)
-        certain = next((its for each, its in alternatives if each == read), float(reads.chances[0, 0]))
-        sure = bool(text) and text == raw and certain >= self.alert_probability
-        matches: list[Match] = []
+        question = Question(text, raw, alternatives, lattice, seen_seconds, site_id, direction, kind)
+        return self.match_all((question,))[0]
+
+    def match_all(self, asked: Sequence[Sighting | Question]) -> list[tuple[Match, ...]]:
+        """What `match` says of each, with one look into the index for all of them."""
+        found: list[tuple[Match, ...]] = [()] * len(asked)
+        usable = [at for at, one in enumerate(asked) if 0 < len(one.text or one.raw) < SLOTS]
+        if not usable or not self.lists:
+            return found
+        reads = pack([asked[at] for at in usable])
+        matches: dict[int, list[Match]] = {}
         for watch_list, index in zip(self.lists, self.indexes, strict=True):
-            _, rows, scores = index.search(reads)
-            if len(rows) == 0:
+            which, rows, scores = (column.tolist() for column in index.search(reads))
+            listed: dict[int, list[tuple[int, float]]] = {}
+            for read, row, score in zip(which, rows, scores, strict=True):
+                listed.setdefault(read, []).append((row, score))
+            for read, its in listed.items():
+                certain = float(reads.chances[read, 0])
+                matches.setdefault(read, []).extend(self._matches(asked[usable[read]], watch_list, its, certain))
+        for read, of_one in matches.items():
+            of_one.sort(key=lambda match: (_RANK[match.severity], match.probability), reverse=True)
+            found[usable[read]] = tuple(of_one)
+        return found
+
+    def _matches(
+        self, asked: Sighting | Question, watch_list: WatchList, listed: list[tuple[int, float]], own: float
+    ) -> list[Match]:
+        """Of the rows of a list, with their scores, those that match. `own` is the probability of what was read."""
+        read, seen_seconds = asked.text or asked.raw, asked.seen_seconds
+        site_id, direction, kind = asked.site_id, asked.direction, asked.kind
+        certain = next((its for each, its in asked.alternatives if each == read), own)
+        sure = bool(asked.text) and asked.text == asked.raw and certain >= self.alert_probability
+        found: list[tuple[bool, Match]] = []
+        for row, score in listed:
+            entry = watch_list.entries[row]
+            if not watch_list.applies(
+                entry, seen_seconds=seen_seconds, site_id=site_id, direction=direction, kind=kind
+            ):
                 continue
-            found: list[tuple[bool, Match]] = []
-            for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
-                entry = watch_list.entries[row]
-                if not watch_list.applies(
-                    entry, seen_seconds=seen_seconds, site_id=site_id, direction=direction, kind=kind
-                ):
-                    continue
-                reason = difference(read, entry.plate)
-                doubt = watch_list.doubt(entry, site_id=site_id, direction=direction, kind=kind)
-                severity = entry.severity or watch_list.severity
-                if severity == "ALERT" and not (sure and reason == EXACT and not doubt):
-                    severity = "CHECK"
-                told = f"{reason}, but {doubt}" if doubt else reason
-                probability = certain if reason == EXACT else round(score, 6)
-                found.append((reason in (EXACT, WILDCARD), Match(entry, watch_list, probability, told, severity)))
-            exact = any(match.entry.plate == read for _, match in found)
-            matches.extend(match for itself, match in found if itself or not exact)
-        return tuple(sorted(matches, key=lambda match: (_RANK[match.severity], match.probability), reverse=True))
+            reason = difference(read, entry.plate)
+            doubt = watch_list.doubt(entry, site_id=site_id, direction=direction, kind=kind)
+            severity = entry.severity or watch_list.severity
+            if severity == "ALERT" and not (sure and reason == EXACT and not doubt):
+                severity = "CHECK"
+            told = f"{reason}, but {doubt}" if doubt else reason
+            probability = certain if reason == EXACT else round(score, 6)
+            found.append((reason in (EXACT, WILDCARD), Match(entry, watch_list, probability, told, severity)))
+        exact = any(match.entry.plate == read for _, match in found)
+        return [match for itself, match in found if itself or not exact]
 
 
 _RANK: Mapping[Severity, int] = {"INFO": 0, "CHECK": 1, "ALERT": 2}
@@ -147,33 +181,50 @@ _COLUMNS = {**{character: column for column, character in enumerate(ALPHABET)}, 
 _ROW = EMPTY + 1
 
 
-def pack(read: str, alternatives: Sequence[tuple[str, float]], lattice: Lattice) -> Reads:
-    """One read as arrays: `read` is the reference, with its probability among `alternatives`, or else by `lattice`.
+def pack(asked: Sequence[Sighting | Question]) -> Reads:
+    """Reads as arrays: what was read is the reference, its probability that among the alternatives, or else the
+    lattice's.
 
-    Where the lattice has no row, `read` is certain; what it lists of other characters than ALPHABET's is left out.
+    Where the lattice has no row, what was read is certain; other characters than ALPHABET's are left out.
     """
-    values = array("f", bytes(4 * SLOTS * _ROW))
-    for position in range(SLOTS):
-        start = position * _ROW
-        if position < len(lattice) and lattice[position]:
-            for character, probability in lattice[position]:
-                column = _COLUMNS.get(character)
-                if column is not None:
-                    values[start + column] = probability
-        else:
-            values[start + _COLUMNS.get(read[position] if position < len(read) else "", EMPTY)] = 1.0
-    chances = dict(alternatives)
-    own = chances.pop(read, None)
-    if own is None:
-        own = 1.0
-        for position in range(max(len(read), min(SLOTS, len(lattice)))):
-            column = _COLUMNS.get(read[position] if position < len(read) else "", EMPTY)
-            own *= values[position * _ROW + column]
-    texts = bytearray().join(
-        text.encode("ascii", "replace")[:TEXT_BYTES].ljust(TEXT_BYTES, b"\0") for text in (read, *chances)
+    values = array("f", bytes(4 * SLOTS * _ROW * len(asked)))
+    read_texts: list[Sequence[str]] = []
+    read_chances: list[Sequence[float]] = []
+    begin = 0
+    for one in asked:
+        read, start = one.text or one.raw, begin
+        for row in one.lattice[:SLOTS]:
+            if not row:
+                values[start + _column_at(read, (start - begin) // _ROW)] = 1.0
+            for character, probability in row:
+                if character in _COLUMNS:
+                    values[start + _COLUMNS[character]] = probability
+            start += _ROW
+        for position in range((start - begin) // _ROW, SLOTS):
+            values[begin + position * _ROW + _column_at(read, position)] = 1.0
+        chances = dict(one.alternatives)
+        own = chances.pop(read, None)
+        if own is None:
+            own = 1.0
+            for position in range(SLOTS):
+                own *= values[begin + position * _ROW + _column_at(read, position)]
+        read_texts.append((read, *chances))
+        read_chances.append((own, *chances.values()))
+        begin += SLOTS * _ROW
+    width = max(map(len, read_texts))
+    texts = b"".join(
+        b"".join([text.encode("ascii", "replace")[:TEXT_BYTES].ljust(TEXT_BYTES, b"\0") for text in each]).ljust(
+            width * TEXT_BYTES, b"\0"
+        )
+        for each in read_texts
     )
     return Reads(
-        np.frombuffer(values, np.float32).reshape(1, SLOTS, _ROW),
-        np.frombuffer(texts, np.uint8).reshape(1, -1, TEXT_BYTES),
-        np.array([[own, *chances.values()]], np.float32),
+        np.frombuffer(values, np.float32).reshape(-1, SLOTS, _ROW),
+        np.frombuffer(texts, np.uint8).reshape(-1, width, TEXT_BYTES),
+        np.array([(*each, *(0.0,) * (width - len(each))) for each in read_chances], np.float32),
     )
+
+
+def _column_at(read: str, position: int) -> int:
+    """The column of a read's character, that of 'no character here' after its end."""
+    return _COLUMNS.get(read[position], EMPTY) if position < len(read) else EMPTY

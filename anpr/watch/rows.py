@@ -75,18 +75,20 @@ class RowReader:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.rows = 0
-        self._bad_lines: set[int] = set()
+        self._bad_rows = 0
+        self._problem_count = 0
         self._parts: list[Entries] = []
         self._spellings: dict[tuple[str, bool, str, str], int] = {}
 
-    def refuse(self, line: int, *problems: Problem) -> None:
+    def refuse(self, *problems: Problem) -> None:
         """Take note of a row that gives no entry."""
         self.rows += 1
-        self._refuse(line, problems)
+        self._refuse(problems)
 
-    def _refuse(self, line: int, problems: Sequence[Problem]) -> None:
-        self._bad_lines.add(line)
-        self.problems.extend(problems)
+    def _refuse(self, problems: Sequence[Problem]) -> None:
+        self._bad_rows += 1
+        self._problem_count += len(problems)
+        self.problems.extend(problems[: MAX_PROBLEMS - len(self.problems)])
 
     def take(self, lines: Sequence[int], columns: Mapping[str, Sequence[str]]) -> None:
         """Read some rows: their lines, and the fields of each column, stripped of white space."""
@@ -104,7 +106,7 @@ class RowReader:
         for row in np.flatnonzero((kinds == _ODD) | (severities == _ODD) | np.isnan(begins)).tolist():
             entry, wrong = read_entry({name: column[row] for name, column in columns.items()}, line=lines[row])
             if entry is None:
-                self._refuse(lines[row], wrong)
+                self._refuse(wrong)
                 good[row], plates[row] = False, ""
             else:
                 plates[row] = entry.plate
@@ -136,19 +138,22 @@ class RowReader:
         for twin, first in twins:
             line, plate = int(entries.lines[twin]), entries.plates[twin].decode()
             what = f"{plate} is already on line {int(entries.lines[first])}"
-            self._refuse(line, [Problem(line, "plate", plate, what, "keep one, or part their times")])
+            other_kind = entries.kinds[twin] != entries.kinds[first]
+            cure = (
+                f"write it once as {plate}, for vehicles of both kinds"
+                if other_kind
+                else "keep one, or part their times"
+            )
+            self._refuse([Problem(line, "plate", plate, what, cure)])
         if twins:
             entries = entries.take(np.setdiff1d(np.arange(len(entries)), [twin for twin, _ in twins]))
         if len(entries.patterns) > MAX_PATTERNS:
             what = f"{len(entries.patterns)} patterns are too many"
             return Parsed.refused([Problem(0, "plate", "", what, f"at most {MAX_PATTERNS}")])
         problems = sorted(self.problems, key=lambda problem: problem.line)
-        if len(problems) > MAX_PROBLEMS:
-            more = len(problems) - MAX_PROBLEMS
-            problems[MAX_PROBLEMS:] = [Problem(0, "", "", f"and {more} more problems", "correct those above first")]
-        return Parsed(
-            entries, tuple(problems), self.rows, len(self._bad_lines), head=head or {}, head_lines=head_lines or {}
-        )
+        if more := self._problem_count - len(problems):
+            problems.append(Problem(0, "", "", f"and {more} more problems", "correct those above first"))
+        return Parsed(entries, tuple(problems), self.rows, self._bad_rows, head=head or {}, head_lines=head_lines or {})
 
     def _kind(self, plate: str) -> int:
         """The kind of a plate that is spelt as usual; `_ODD` if it is not, or may be wrong."""

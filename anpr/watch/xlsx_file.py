@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from anpr.watch import rows
 from anpr.watch.columns import EMPTY, read_header
-from anpr.watch.entries import COLUMNS, Problem
+from anpr.watch.entries import Problem
 from anpr.watch.rows import Parsed, Refused, RowReader
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ MAX_MEMBERS = 1_000
 MAX_RATIO = 200
 """How many times larger a member may be than its packed form, beyond a megabyte: more is a zip bomb."""
 AS_TEXT = "format the column as text and write the plates anew"
-_WIDEST = len(COLUMNS) + 1
+_WIDEST = 64
+"""Columns that are looked at: what stands beside the table is no part of it, but is told."""
 _SMALL_BYTES = 1 << 20
 
 
@@ -44,7 +45,7 @@ def parse_xlsx(data: bytes) -> Parsed:
                 continue
             row, problems = _fields(cells, columns, number)
             if problems:
-                reader.refuse(number, *problems)
+                reader.refuse(*problems)
                 continue
             numbers.append(number)
             fields.append(row)
@@ -103,7 +104,7 @@ def _rows_of(book: Workbook) -> Iterator[tuple[int, Sequence[Any]]]:
     filled = []
     for sheet in book.worksheets:
         sheet.reset_dimensions()  # what the file says of its size may be wrong
-        if any(_is_filled(row) for row in sheet.iter_rows(max_col=_WIDEST, max_row=50)):
+        if any(map(_is_filled, sheet.iter_rows(max_col=_WIDEST))):
             filled.append(sheet)
     if len(filled) > 1:
         names = ", ".join(sheet.title for sheet in filled[:5])
@@ -123,15 +124,16 @@ def _fields(cells: Sequence[Any], columns: Sequence[str], number: int) -> tuple[
     """The texts of one row's cells, or what is wrong with them."""
     fields: list[str] = []
     problems: list[Problem] = []
-    for place, cell in enumerate(cells):
-        name = columns[place] if place < len(columns) else ""
+    for name, cell in zip(columns, cells):
         text, what, cure = _text(cell, name)
-        if not name and text:
-            what, cure = "a cell outside the columns of the header", "remove it, or name its column"
         if what:
             problems.append(Problem(number, name, str(cell.value)[:80], what, cure))
         fields.append(text)
-    return [*fields, *[""] * (len(columns) - len(fields))][: len(columns)], problems
+    outside = next((cell for cell in cells[len(columns) :] if str(cell.value or "").strip()), None)
+    if outside is not None:
+        what, cure = "a cell outside the columns of the header", "remove it, or name its column"
+        problems.append(Problem(number, "", str(outside.value)[:80], what, cure))
+    return [*fields, *[""] * (len(columns) - len(fields))], problems
 
 
 def _text(cell: Any, column: str) -> tuple[str, str, str]:

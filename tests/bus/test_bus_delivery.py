@@ -5,15 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import zmq
 from bus_fakes import IOC, FakeLog, Town, event_lane
+from msgspec import structs
 
 from anpr.bus import Consumer, DurableSubscriber, Gap
 from anpr.bus.cursor import read_cursor
-from anpr.bus.protocol import MAX_REQUEST_BYTES, Hello, Position, Progress, Welcome, decode_reply, encode_frame
+from anpr.bus.protocol import (
+    MAX_REQUEST_BYTES,
+    Alive,
+    Hello,
+    Position,
+    Progress,
+    Sent,
+    Welcome,
+    decode_reply,
+    encode_frame,
+)
 from anpr.clock import SystemClock
 from anpr.errors import BusError
 from anpr.records import Event
@@ -180,6 +192,72 @@ def test_events_that_are_not_kept_any_more_are_told(town: Town, tmp_path: Path) 
     gap, *events = town.take(town.subscriber(cursor=path), 3)
     assert gap == Gap(box="box-1", epoch=1, first_seq=1, last_seq=4, reason="expired")
     assert seqs(events) == [5, 6]
+
+
+def test_who_has_no_cursor_is_told_too_what_is_not_kept_any_more(town: Town) -> None:
+    town.commit("sss")
+    first = town.subscriber()
+    town.take(first, 2)
+    first.ack()
+    first.close()
+    town.until(lambda: not town.bus.standings[0].connected)
+    town.commit("sss")
+    town.log.first = 5
+    gap, *events = town.take(town.subscriber(), 3)
+    assert isinstance(gap, Gap)
+    assert (gap.last_seq, gap.reason) == (4, "expired")
+    assert seqs(events) == [5, 6]
+    gap, *events = town.take(town.subscriber(after_seq=2), 3)
+    assert gap == Gap(box="box-1", epoch=1, first_seq=3, last_seq=4, reason="expired")
+    assert seqs(events) == [5, 6]
+
+
+def test_what_expires_while_a_consumer_is_connected_is_told(town: Town) -> None:
+    town.commit("s" * 20)
+    subscriber = town.subscriber(window=4)
+    town.take(subscriber, 1)
+    town.commit("s" * 100)
+    town.log.first = 111  # the consumer was slower than the retention
+    found: list[Event | Gap] = []
+    while not (found and isinstance(found[-1], Event) and found[-1].seq == 120):
+        found += town.take(subscriber, 1)
+        subscriber.ack()
+    (gap,) = [item for item in found if isinstance(item, Gap)]
+    assert (gap.last_seq, gap.reason) == (110, "expired")
+    had = {item.seq for item in found if isinstance(item, Event)} | {1}
+    assert had | set(range(gap.first_seq, gap.last_seq + 1)) == set(range(1, 121))
+
+
+def test_an_event_that_cannot_be_sent_holds_up_nothing(town: Town) -> None:
+    (bad,) = town.log.add("s")
+    town.log.events[-1] = replace(bad, record=structs.replace(bad.record, pts_seconds=float("nan")))
+    with suppress(BusError):  # neither can the live feed
+        town.bus.publish(town.log.events[-1])
+    subscriber = town.subscriber()
+    town.until(lambda: (subscriber.take(), town.bus.counters.total("events_undelivered"))[1])
+    for _ in range(50):
+        town.turn()
+    assert town.bus.counters.total("events_undelivered") == 1
+    town.commit("s")
+    assert seqs(town.take(subscriber, 1)) == [2]
+
+
+def test_a_long_drain_of_one_consumer_does_not_starve_another(
+    opened: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from anpr.bus import delivery
+
+    town = Town(opened, FakeLog(), consumers=(IOC, Consumer(name="mqtt", most_per_second=1e6)))
+    ioc, mqtt = town.subscriber("ioc"), town.subscriber("mqtt")
+    town.until(lambda: (ioc.take(), mqtt.take(), all(s.connected for s in town.bus.standings))[2])
+    monkeypatch.setattr(delivery, "TURN_SECONDS", 1e-4)  # so slow a machine that one consumer fills the turn
+    town.commit("s" * 100)
+    delivery_of = town.bus._delivery
+    assert delivery_of is not None
+    monkeypatch.setattr(delivery_of, "_hear", lambda _now: False)
+    for _ in range(4):
+        town.turn()
+    assert all(standing.in_flight for standing in town.bus.standings)
 
 
 def test_a_lane_in_which_nothing_happens_does_not_grow_old(town: Town, tmp_path: Path) -> None:
@@ -385,9 +463,11 @@ def test_who_acknowledges_what_was_never_sent_is_sent_away(opened: ExitStack, to
     raw = RawConsumer(opened, town)
     raw.say(encode_frame(Hello(consumer="ioc", instance="x", session=1, window=1)))
     assert isinstance(decode_reply(raw.hear()[0]), Welcome)
-    raw.hear()
+    assert isinstance(decode_reply(raw.hear()[0]), Sent)  # one place is room enough for a sighting
     raw.say(encode_frame(Progress(session=1, taken=1, rest=999)))
-    assert raw.hear() == [b'{"type":"goodbye","session":1,"reason":"protocol"}']
+    while isinstance(decode_reply((answer := raw.hear())[0]), Alive | Sent):
+        pass
+    assert answer == [b'{"type":"goodbye","session":1,"reason":"protocol"}']
     assert town.bus.standings[0].behind == 2
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -14,7 +16,7 @@ import zmq
 from bus_fakes import IOC, LOOPBACK, FakeLog, Town
 from structlog.testing import capture_logs
 
-from anpr.bus import Bus, BusOptions, ClientKeys, Door, Publisher, ServerKeys, Subscriber, keys
+from anpr.bus import Bus, BusOptions, ClientKeys, Door, Publisher, ServerKeys, Subscriber, connections, keys
 from anpr.bus.keys import AllowList, fingerprint, new_pair, read_pair, read_public
 from anpr.clock import ManualClock, SystemClock
 from anpr.errors import BusError
@@ -78,6 +80,10 @@ def test_a_pair_is_written_once_and_its_secret_is_for_its_owner(tmp_path: Path) 
     assert len(fingerprint(pair.public)) == 16
     with pytest.raises(BusError, match="never overwritten"):
         new_pair(tmp_path, "ioc")
+    hidden.unlink()
+    with pytest.raises(BusError, match="never overwritten"):
+        new_pair(tmp_path, "ioc")
+    assert not hidden.exists()  # no secret without its public half
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", "x" * 65, "a/b", ".next", "a."])
@@ -203,6 +209,102 @@ def test_a_key_that_is_taken_away_ends_its_connections_and_no_others(town: Town,
     assert town.bus.counters.counts["keys_refused", "taken away"] >= 1
     while (item := spy.take()) is not None:
         assert not (isinstance(item, Event) and item.seq == 2)
+
+
+def test_a_key_that_is_taken_away_while_the_boxs_own_cannot_be_read_ends_its_connections(
+    town: Town, ring: KeyRing
+) -> None:
+    own = ring.folder / "box.key_secret"
+    own.rename(ring.folder / "away")
+    (ring.clients / "ioc.key").unlink()
+    town.until(lambda: town.bus._door.generation == 1)
+
+
+def test_a_key_that_gets_another_name_ends_its_connections(town: Town, ring: KeyRing) -> None:
+    (ring.clients / "ioc.key").rename(ring.clients / "mqtt.key")
+    town.until(lambda: town.bus._door.generation == 1)
+
+
+def test_a_link_that_leads_nowhere_keeps_no_key_alive(town: Town, ring: KeyRing) -> None:
+    (ring.clients / "broken.key").symlink_to(ring.folder / "nowhere")
+    town.until(lambda: town.bus._door._allowed.unreadable)  # type: ignore[union-attr]
+    (ring.clients / "ioc.key").unlink()
+    town.until(lambda: town.bus._door.generation == 1)
+
+
+def test_an_endpoint_that_is_taken_while_the_keys_change_is_bound_as_soon_as_it_is_free(
+    town: Town, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from anpr.bus import bus, door
+
+    monkeypatch.setattr(door, "_REBIND_TRIES", 1)
+    monkeypatch.setattr(bus, "RETRY_SECONDS", 0.02)
+    new_pair(ring.folder, "box.next")
+    ioc = town.subscriber(keys=ring.client("ioc", "box", "box.next"))
+    town.commit("s")
+    assert seqs(town.take(ioc, 1)) == [1]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise BusError("another has it")
+
+    with monkeypatch.context() as taken:
+        taken.setattr(town.bus._door, "bind", refuse)
+        (ring.folder / "box.next.key_secret").replace(ring.folder / "box.key_secret")
+        with pytest.raises(BusError, match="another has it"):
+            town.until(lambda: False)
+        assert town.bus.counters.total("deliveries_failed") == 1  # consumers had their turn all the same
+        town.bus.files()
+    while town.bus._publisher._bound.socket.closed:  # the port may be libzmq's own for a moment
+        with suppress(BusError):
+            town.turn()
+    town.commit("s")
+    assert seqs(town.take(ioc, 1)) == [2]
+
+
+def test_the_connection_of_another_is_never_cut() -> None:
+    own, others = "ipc:///tmp/bus", "tcp://127.0.0.1:12345"
+    first, second = socket.socketpair()  # as a worker's pipe
+    with first, second:
+        assert not connections._was_accepted_at(first, own)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert connections._was_accepted_at(server, f"tcp://127.0.0.1:{port}")
+        assert not connections._was_accepted_at(server, f"tcp://127.0.0.1:{port}0")
+        assert not connections._was_accepted_at(server, others)
+
+
+def test_who_spoke_and_has_gone_takes_no_place(opened: ExitStack) -> None:
+    with Door(clock=ManualClock()) as door:
+        publisher = Publisher(LOOPBACK, box="b", epoch=1, clock=ManualClock(), door=door)
+        for _ in range(20):
+            with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
+                subscriber.connect(publisher.endpoint)
+                subscriber.subscribe(b"")
+                assert publisher._bound.socket.poll(5000)
+        threading.Event().wait(0.1)
+        for _ in range(200):
+            door.turn()
+            publisher.heartbeat_if_due()
+            threading.Event().wait(0.001)
+        assert publisher.subscribers == 0
+
+
+def test_a_flood_of_connections_does_not_hang_the_box_that_stops(tmp_path: Path) -> None:
+    program = tmp_path / "flooded.py"
+    program.write_text(
+        "import socket, threading\n"
+        "from anpr.bus import Door, Publisher\n"
+        "from anpr.clock import SystemClock\n"
+        "door = Door(clock=SystemClock())\n"
+        "live = Publisher('tcp://127.0.0.1:*', box='b', epoch=1, clock=SystemClock(), door=door)\n"
+        "for _ in range(1200):\n"
+        "    with socket.create_connection(('127.0.0.1', int(live.endpoint.rpartition(':')[2]))) as stranger:\n"
+        "        stranger.sendall(b'GET / HTTP/1.1\\r\\n\\r\\n' * 3)\n"
+        "threading.Event().wait(0.5)\n"
+        "door.close()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([sys.executable, str(program)], env=environment, check=True, timeout=60)  # a hang is a timeout
 
 
 def test_the_box_changes_its_key_and_a_client_that_knows_both_goes_on(town: Town, ring: KeyRing) -> None:

@@ -60,7 +60,7 @@ def test_what_is_kept_is_answered(intake: Intake) -> None:
     assert intake.counters.counts == {("intake_taken", ""): 1, ("intake_refused", ""): 1}
 
 
-@pytest.mark.parametrize("message", [b"", b"nonsense", b"[1]", b"\xff", b'{"id": '])
+@pytest.mark.parametrize("message", [b"", b"nonsense", b"[1]", b"\xff", b'{"id": ', b'{"id":' + b"[" * 60_000])
 def test_what_is_no_object_is_refused(intake: Intake, message: bytes) -> None:
     with zmq.Context() as context, context.socket(zmq.REQ) as socket, running(intake):
         socket.linger = 0

@@ -157,6 +157,14 @@ def test_numbers_that_went_back_are_told(wire: Wire) -> None:
     assert wire.next() == an_event(3, epoch=2)
 
 
+def test_a_restored_box_whose_numbers_have_overtaken_ours_is_told(wire: Wire) -> None:
+    wire.publisher.publish(an_event(1, epoch=7))
+    wire.publisher.publish(an_event(5, epoch=4))
+    assert wire.next() == an_event(1, epoch=7)
+    assert wire.next() == Gap(box="box-1", epoch=4, first_seq=1, last_seq=4, reason="renumbered")
+    assert wire.next() == an_event(5, epoch=4)
+
+
 def test_topics_choose_but_do_not_hide_gaps(opened: ExitStack) -> None:
     wire = Wire(opened, topics=("hit.ALERT.", "sighting.north.gate-2"))
     for event in (an_event(1), a_hit(2), an_event(3, camera="gate-2"), an_event(4), a_hit(6)):
@@ -240,6 +248,30 @@ def test_a_subscriber_that_does_not_read_does_not_hold_up_the_publisher(opened: 
             reader.recv_multipart()
             got += 1
         assert got < 3000
+
+
+def test_who_did_not_look_for_long_keeps_what_had_come(opened: ExitStack) -> None:
+    clock = ManualClock()
+    publisher = opened.enter_context(Publisher(LOOPBACK, box="box-1", epoch=1, clock=SystemClock()))
+    subscriber = opened.enter_context(Subscriber(publisher.endpoint, clock=clock, silence_seconds=10.0))
+    for _ in range(500):
+        publisher.heartbeat_if_due()
+        subscriber.take()
+        if "box-1" in subscriber.positions:
+            break
+        threading.Event().wait(0.01)
+    for seq in range(1, 101):
+        publisher.publish(an_event(seq))
+    assert subscriber._links[0].socket.poll(5000)
+    clock.advance(60.0)  # the program was busy elsewhere
+    found: list[object] = []
+    while subscriber._links[0].socket.poll(1000) or subscriber._waiting:
+        item = subscriber.take()
+        found += [item] if isinstance(item, Event) else []
+        if len(found) == 100:
+            break
+    assert found == [an_event(seq) for seq in range(1, 101)]
+    assert subscriber.counters.total("reconnections") == 0
 
 
 def test_receive_gives_up_in_time(wire: Wire) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from anpr.cli.search import parse_time, search
 from anpr.clock import ManualClock
 from anpr.errors import PlateError, StoreError
 from anpr.store import Store
+from anpr.store.audit import AuditLog
 
+REASON = ("--purpose", "a theft", "--case", "17/2026")
 APP = typer.Typer()
 APP.command()(search)
 NEW_YEAR = 1_767_200_400.0
@@ -22,7 +25,7 @@ NEW_YEAR = 1_767_200_400.0
 
 
 def run(folder: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(APP, ["--store", str(folder), *arguments])
+    return CliRunner().invoke(APP, ["--store", str(folder), *REASON, *arguments])
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +103,28 @@ def test_times_ago() -> None:
 def test_a_line_cannot_steer_the_terminal() -> None:
     line = sighting_line(make_sighting(camera_id="\x1b[2Jgate\n", display="30A\r"))
     assert line.plain.isprintable()
+
+
+def test_every_answer_is_in_the_audit_log_first(folder: Path) -> None:
+    log = AuditLog(folder, clock=ManualClock())
+    before = len(list(log.lines()))
+    result = run(folder, "--plate", "30a-1*", "--from", "2025-12-31T00:00+07:00", "--limit", "1")
+    assert result.exit_code == 0
+    *_, line = log.lines()
+    assert line.number == before + 1
+    assert (line.verb, line.purpose, line.case, line.rows) == ("search", "a theft", "17/2026", 1)
+    assert line.asked == {"plate": "30a-1*", "from_seconds": 1_767_114_000.0}
+    assert line.user_id == os.getuid()
+    assert log.verify().problems == ()
+
+
+def test_without_purpose_and_case_or_log_there_is_no_answer(folder: Path, tmp_path: Path) -> None:
+    for words in ([], ["--purpose", "x"], ["--case", "x"], ["--purpose", " ", "--case", "x"]):
+        result = CliRunner().invoke(APP, ["--store", str(folder), *words])
+        assert (result.exit_code, result.stdout) == (2, "")
+    with Store.open(tmp_path, clock=ManualClock()) as store:
+        store.append([make_sighting()])
+    (tmp_path / "audit" / "log.jsonl").mkdir()
+    result = run(tmp_path)
+    assert isinstance(result.exception, StoreError)
+    assert result.stdout == ""

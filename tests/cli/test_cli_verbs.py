@@ -126,7 +126,7 @@ def test_check_config_as_json_and_its_lists(
         (("replay", "clip.mp4", "--truth", "none.jsonl"), 74, "cannot read the truth file"),
         (("replay", "clip.mp4", "--bus", "udp://x"), 69, "udp://x: this is no endpoint"),
         (("listen", "nonsense"), 69, "this is no endpoint"),
-        (("search", "--store", "nowhere"), 74, "there is no store here"),
+        (("search", "--store", "nowhere", "--purpose", "theft", "--case", "1"), 74, "there is no store here"),
         (("doctor", "none.toml"), 78, "no such file"),
     ],
 )

@@ -128,3 +128,24 @@ def test_list_shows_the_lists_of_a_site(tmp_path: Path) -> None:
     code, output = invoke("list", site)
     assert code == 1
     assert "header is missing" in output
+
+
+def test_list_tells_of_a_list_that_raises_nothing(tmp_path: Path) -> None:
+    site, path = tmp_path / "site.toml", tmp_path / "stolen.csv"
+    path.write_text("plate,valid_until\n30A12345,2020-01-01\n20*,\n")
+    clip = assets.folder("configs") / "demo" / "expressway.mp4"
+    base = ONE_CAMERA_SITE.format(folder=tmp_path, clip=clip) + f'[[lists]]\nname = "stolen"\nfile = "{path}"\n'
+    for limit, why in (
+        ("", ""),
+        ('sites = ["elsewhere"]', "it is not for the site"),
+        ("valid_until = 2020-01-01", "it is no longer valid"),
+        ("valid_from = 2999-01-01", "it is not valid yet"),
+    ):
+        site.write_text(base + limit)
+        (told,) = json.loads(invoke("list", site, "--json")[1])["lists"]
+        assert told["expired"] == 1
+        assert told["raises_nothing"].startswith(why)
+        assert bool(told["raises_nothing"]) == bool(why)
+        output = invoke("list", site)[1]
+        assert "1 expired" in output
+        assert f"raises nothing: {why}" in output if why else "raises nothing" not in output

@@ -5,7 +5,7 @@ from making_sites import ONE_CAMERA_SITE
 
 from anpr import assets
 from anpr.config import load_site
-from anpr.config.times import Hours, parse_moment
+from anpr.config.times import Hours, parse_moment, write_moment
 from anpr.errors import ConfigError
 
 ALL_KEYS = """
@@ -65,3 +65,17 @@ def test_mistakes_have_their_place(tmp_path: Path, before: str, after: str, told
     (problem,) = caught.value.problems
     assert problem.startswith(f"{path}:")
     assert told.removeprefix(":") in problem
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("9999-12-31", "9999-12-31T23:59:59+07:00"),
+        ("9999-12-31T23:59-05:00", "9999-12-31T23:59:59+07:00"),
+        ("0001-01-01T00:00", "0001-01-01T07:00:00+07:00"),
+    ],
+)
+def test_dates_that_mean_for_ever_stay_in_the_calendar(written: str, meant: str) -> None:
+    seconds = parse_moment(written, end_of_day=True)
+    assert write_moment(seconds) == meant
+    assert parse_moment(meant) == seconds

@@ -1,5 +1,6 @@
 """The watch-lists of a running hub follow their files."""
 
+import errno
 import os
 import threading
 import time
@@ -218,3 +219,31 @@ def test_a_fault_of_ours_is_told_and_leaves_the_lists(box: Box, monkeypatch: pyt
     assert [each["event"] for each in logs] == ["lists_failed"]
     assert box.hub.counters.counts == {("lists_refused", "failure"): 1}
     assert box.keeper.refused["stolen"] == "a fault of the program: MemoryError"
+
+
+def test_new_content_with_the_old_time_and_size_is_taken(box: Box) -> None:
+    box.run()
+    before = box.stolen.stat()
+    time.sleep(0.02)  # as coarse as the times of a file system
+    box.stolen.write_text(box.stolen.read_text().replace(TEN[-1], "51D99999"))
+    os.utime(box.stolen, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = box.stolen.stat()
+    assert (after.st_mtime_ns, after.st_size, after.st_ino) == (before.st_mtime_ns, before.st_size, before.st_ino)
+    box.run()
+    assert box.plates() == (*TEN[:-1], "51D99999")
+
+
+def test_a_file_that_may_be_read_again_is_taken(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(box.stolen, *TEN, "30A99999")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", _forbidden)
+        box.run()
+    assert "Permission denied" in box.keeper.refused["stolen"]
+    time.sleep(0.02)
+    box.stolen.chmod(0o640)
+    box.run()
+    assert (len(box.plates()), box.keeper.refused) == (11, {})
+
+
+def _forbidden(*_: object, **__: object) -> None:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -36,6 +36,7 @@ from anpr.engine.assignment import Assignment, Line
 from anpr.engine.camera_loop import CameraLoop
 from anpr.engine.messages import CameraReport, encode
 from anpr.engine.pipeline import Stages
+from anpr.engine.process import EXIT_DEVICE
 from anpr.engine.supervisor import Supervisor
 from anpr.records import Frame, Plate, Read
 from anpr.video.facts import SourceFacts
@@ -280,7 +281,10 @@ class DeadProcess:
         pass
 
 
-@pytest.mark.parametrize(("exit_code", "by_us", "divided"), [(-9, False, False), (-9, True, True), (-11, False, True)])
+@pytest.mark.parametrize(
+    ("exit_code", "by_us", "divided"),
+    [(-9, False, False), (-9, True, True), (-11, False, True), (EXIT_DEVICE, False, False)],
+)
 def test_only_a_worker_that_died_of_itself_or_hung_is_divided(
     short_clip: Path, exit_code: int, by_us: bool, divided: bool
 ) -> None:

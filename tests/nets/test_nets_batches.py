@@ -14,15 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anpr.clock import SystemClock
-from anpr.errors import DeviceError, DeviceMemoryError
+from anpr.errors import DeviceError, DeviceMemoryError, ModelError
 from anpr.nets import providers as providing
 from anpr.nets.batch_detector import BatchDetector
 from anpr.nets.batch_reader import BatchReader, Found
 from anpr.nets.bound import buckets
 from anpr.nets.detector import Detector, DetectorOptions
 from anpr.nets.model import ModelFolder
-from anpr.nets.providers import GpuPlace, cache_folder, engine_key, providers
+from anpr.nets.providers import GpuPlace, engine_key, providers
 from anpr.nets.reader import Reader, ReaderOptions
+from anpr.nets.session import Session
 from anpr.ops.contract import open_batches
 from anpr.records import Frame
 from anpr.video.source import open_source
@@ -157,9 +158,16 @@ def test_an_engine_fits_one_model_runtime_and_gpu() -> None:
     assert all(onnxruntime.__version__ in key and "/" not in key and " " not in key for key in keys)
 
 
-def test_engines_are_kept_where_the_service_may_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CACHE_DIRECTORY", "/var/cache/anpr")
-    assert cache_folder() == Path("/var/cache/anpr/engines")
-    monkeypatch.delenv("CACHE_DIRECTORY")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/home/x/.cache")
-    assert cache_folder() == Path("/home/x/.cache/anpr/engines")
+@pytest.mark.parametrize(("name", "kind"), [("Fail", DeviceError), ("InvalidProtobuf", ModelError)])
+def test_libraries_that_are_missing_are_no_fault_of_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: type[Exception]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise type(name, (Exception,), {})("fallback to CPU EP has been explicitly disabled by the user")
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(providing.PROVIDERS.values()))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+    model = ModelFolder.load("detector-fp16")
+    with pytest.raises(kind) as caught:
+        Session.open(model, device="cuda", chosen=providers("cuda", model, place=place(tmp_path)))
+    assert ("anpr[gpu]" in str(caught.value)) is (kind is DeviceError)

@@ -117,10 +117,3 @@ def test_no_compiler_at_all_is_refused_with_its_cure(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cuda_build, "_candidates", lambda: iter(()))
     with pytest.raises(DeviceError, match=r"anpr\[kernels\]"):
         Compiler.find()
-
-
-def test_the_cache_lies_in_the_users_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cuda_build.cache_folder() == tmp_path / "anpr" / "kernels"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cuda_build.cache_folder().parts[-3:] == (".cache", "anpr", "kernels")

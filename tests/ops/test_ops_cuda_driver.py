@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from fake_pycuda import FakeCuda
 
 from anpr.errors import DeviceError, DeviceMemoryError
-from anpr.ops import contract, cpu
+from anpr.ops import contract, cpu, gpus
 from anpr.ops.cuda_build import Compiler
 from anpr.ops.cuda_driver import PyCudaDriver
 from anpr.ops.surfaces import Surface
@@ -87,6 +89,37 @@ def test_a_driver_older_than_the_compiler_is_told_and_the_context_given_back(cud
     with pytest.raises(DeviceError, match="update the NVIDIA driver"):
         PyCudaDriver(0)
     assert cuda.calls == ["retain", "push", "pop", "detach"]
+
+
+def test_a_gpu_that_fails_in_its_work_is_an_error_of_the_device(cuda: FakeCuda) -> None:
+    batches = contract.open_batches("cuda")
+    numbers = batches.put(np.arange(4))
+    cuda.sound = False
+    for wait in (batches.synchronize, lambda: batches.fetch(numbers)):
+        with pytest.raises(DeviceError, match=r"the GPU fails: .*illegal memory access.*Xid"):
+            wait()
+    batches.close()
+
+
+def test_a_gpu_without_room_for_a_stream_leaves_no_context_behind(cuda: FakeCuda) -> None:
+    cuda.streams = False
+    with pytest.raises(DeviceError, match=r"GPU 0 does not start.*out of memory"):
+        PyCudaDriver(0)
+    assert cuda.depth == 0
+    assert cuda.calls == ["retain", "push", "pop", "detach"]
+
+
+def test_a_context_is_asked_to_block_as_libav_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    library = SimpleNamespace(
+        cuInit=lambda _: 0,
+        cuDeviceGet=lambda device, number: number > 0,
+        cuDevicePrimaryCtxSetFlags_v2=lambda device, flags: asked.append((device.value, flags)),
+    )
+    monkeypatch.setattr(gpus, "ctypes", SimpleNamespace(CDLL=lambda _: library, c_int=ctypes.c_int, byref=ctypes.byref))
+    gpus.wait_blocking(0)
+    gpus.wait_blocking(1)  # is not there
+    assert asked == [(0, 4)]
 
 
 def test_without_pycuda_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,3 +34,10 @@ def test_the_corpus_prints_a_table(capsys: pytest.CaptureFixture[str], monkeypat
     assert lines[-1] == "3 bad files, 0 harmed the active list"
     assert main(["--json"]) == 0
     assert '"harmed": 0' in capsys.readouterr().out
+
+
+def test_a_list_that_was_never_read_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.bad_lists.ListKeeper.turn", lambda _: None)
+    (case,) = (case for case in CASES if case.name == "byte order mark")
+    outcome = run(case, tmp_path / "case")
+    assert (outcome.reload, outcome.harmed) == ("nothing", True)

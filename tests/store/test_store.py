@@ -107,9 +107,9 @@ def test_a_newer_schema_is_refused(tmp_path: Path, clock: ManualClock) -> None:
     with lmdb.open(str(tmp_path), max_dbs=8) as environment:
         meta = environment.open_db(b"meta")
         with environment.begin(write=True) as txn:
-            txn.put(b"schema", b"4", db=meta)
+            txn.put(b"schema", b"5", db=meta)
     for read_only in (False, True):
-        with pytest.raises(StoreError, match=r"newer anpr.*schema 4.*backup"):
+        with pytest.raises(StoreError, match=r"newer anpr.*schema 5.*backup"):
             Store.open(tmp_path, clock=clock, read_only=read_only)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,8 +21,9 @@ from anpr.metrics import Counters
 from anpr.ops.gpus import list_gpus
 from anpr.ops.surfaces import Surface
 from anpr.records import Frame
+from anpr.video import nvdec as decoding
 from anpr.video.decode import DecodeOptions
-from anpr.video.nvdec import Nvdec, check_hardware, described, surface_of
+from anpr.video.nvdec import PICTURE, Nvdec, check_hardware, described, surface_of
 from anpr.video.source import open_source, open_surfaces
 from anpr.video.surface_frame import brought_home, planes_of, surface_frame_of
 
@@ -116,7 +118,53 @@ def test_software_decoding_in_place_of_a_gpu_is_an_error() -> None:
     context = av.CodecContext.create("h264", "r")
     with pytest.raises(DeviceError, match=r"gate.*NVDEC does not decode h264.*H\.265"):
         check_hardware(context, place="gate")  # type: ignore[arg-type]
-    check_hardware(SimpleNamespace(is_hwaccel=True), place="gate")  # type: ignore[arg-type]
+
+
+def test_what_nvdec_does_not_decode_is_an_error_before_the_first_packet(tmp_path: Path) -> None:
+    refused = {
+        "libx264": ("yuv422p", "yuv444p", "yuv420p10le"),
+        "libx265": ("yuv422p", "yuv444p10le"),
+        "mjpeg": ("yuvj420p",),
+    }
+    taken = {"libx264": ("yuv420p",), "libx265": ("yuv420p", "yuv420p10le")}
+    for codecs, message in ((refused, "NVDEC does not decode"), (taken, None)):
+        for codec, formats in codecs.items():
+            for pixel_format in formats:
+                clip = write_clip(tmp_path / f"{codec}.mkv", codec=codec, frames=2, pixel_format=pixel_format)
+                with av.open(str(clip)) as container:
+                    context = container.streams.video[0].codec_context
+                    opened: Any = SimpleNamespace(is_hwaccel=True, name=context.name, profile=context.profile)
+                if message is None:
+                    check_hardware(opened, place="gate")
+                    continue
+                with pytest.raises(DeviceError, match=message):
+                    check_hardware(opened, place="gate")
+
+
+def test_a_container_without_anything_for_nvdec_is_an_error_of_the_device(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mov", codec="prores_ks", frames=2, pixel_format="yuv422p10le")
+    with (
+        pytest.raises(DeviceError, match=r"clip\.mov: NVDEC does not decode it"),
+        open_surfaces(clip, camera_id="cam", clock=ManualClock(), nvdec=Nvdec(0, nullcontext(), None)),
+    ):
+        pass
+
+
+def test_the_picture_that_proves_a_decoder_is_one() -> None:
+    context = av.CodecContext.create("h264", "r")
+    (picture,) = [*context.decode(av.Packet(PICTURE)), *context.decode(None)]  # type: ignore[attr-defined]
+    assert (picture.width, picture.height, picture.format.name) == (256, 256, "yuv420p")
+    assert set(picture.to_ndarray().ravel()) == {128}
+
+
+def test_a_gpu_whose_decoder_gives_nothing_cannot_decode(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = SimpleNamespace(is_hwaccel=True, decode=lambda packet: [])
+    library = SimpleNamespace(
+        CodecContext=SimpleNamespace(create=lambda *_, **__: silent), Packet=bytes, error=av.error
+    )
+    monkeypatch.setattr(decoding, "av", library)
+    with pytest.raises(DeviceError, match="GPU 0 cannot decode video"):
+        Nvdec.open(0, at_once=1)
 
 
 def test_without_a_gpu_nvdec_is_an_error_with_its_cure() -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import time
+import tracemalloc
 from datetime import date, datetime
 from pathlib import Path
 
@@ -205,3 +206,57 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeyp
     monkeypatch.setattr("anpr.watch.lists.os.fstat", fstat)
     with pytest.raises(WatchListError, match="changed while it was read"):
         load_list(path)
+
+
+def test_bad_rows_on_one_line_are_all_counted(tmp_path: Path) -> None:
+    """As a program writes a file without line ends."""
+    path = tmp_path / "list.json"
+    good = [{"plate": f"30A{number:05}"} for number in range(1, 151)]
+    path.write_text(json.dumps(good + [{"plate": "nonsense"}] * 50))
+    parsed = parse_json(path.read_bytes())
+    assert (parsed.rows, parsed.bad_rows, len(parsed.entries)) == (200, 50, 150)
+    with pytest.raises(WatchListError, match="50 of 200 rows are bad"):
+        load_list(path)
+
+
+@pytest.mark.parametrize("value", ["[" + "[],\n" * 200_000 + "[]]", '{"plate": "' + "x" * 200_000 + '"}'])
+@pytest.mark.parametrize("text", ["[{value}]", '{{"note": {value}, "entries": []}}'])
+def test_a_huge_json_value_is_not_built(text: str, value: str) -> None:
+    tracemalloc.start()
+    parsed = parse_json(text.format(value=value).encode())
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert problems(parsed)[0].startswith("line 1: ")
+    assert "a value of more than 131072 characters" in problems(parsed)[0]
+    assert most < 8 << 20
+
+
+@given(st.integers(1, 300), st.sampled_from(["5", "1.5e3", '"', "\\u0041"]))
+def test_an_entry_may_end_anywhere(length: int, last: str) -> None:
+    """Also where a piece of the text ends that is looked at first."""
+    reference = json.dumps("x" * length)[:-1] + '"' if last == '"' else f'"{"x" * length}{last}"'
+    entry = f'{{"plate": "30A12345", "reason": "{"y" * 490}", "authority": "{"z" * 490}", "reference": {reference}}}'
+    (read,) = parse_json(f"[{' ' * (1_000 - length)}{entry}]".encode()).entries
+    assert read.reference == json.loads(reference)
+
+
+def test_no_plate_of_a_workbook_is_passed_over() -> None:
+    """One that stands far down on another sheet, or far to the right."""
+    from openpyxl import Workbook
+
+    for place, told in (("L2", "line 2: a cell outside the columns"), ("B900", "2 sheets have something in them")):
+        book = Workbook()
+        book.active.append(["plate"])
+        book.active.append(["30A-123.45"])
+        sheet = book.active if place == "L2" else book.create_sheet("more")
+        sheet[place] = "51D-123.45"
+        data = io.BytesIO()
+        book.save(data)
+        assert told in problems(parse_xlsx(data.getvalue()))[0]
+
+
+@pytest.mark.parametrize("entries_after", [0, 5_000])
+def test_broken_json_is_told_where_it_breaks(entries_after: int) -> None:
+    after = ',\n{"plate": "30A12345"}' * entries_after
+    parsed = parse_json(f'[{{"plate": "30A12345"}},\n{{"plate":\n"30A12346" "reason": ""}}{after}]'.encode())
+    assert problems(parsed)[0].startswith("line 3: not JSON: Expecting ',' delimiter")

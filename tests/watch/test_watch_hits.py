@@ -14,7 +14,7 @@ def match_of(sighting: Sighting, *, version: str = "v1") -> Match:
     watch_list = WatchList(
         "stolen", version, (entry,), "theft", authority="C08", loaded_seconds=sighting.seen_seconds - 60
     )
-    (match,) = find_matches(Matcher((watch_list,)), sighting)
+    ((match,),) = find_matches(Matcher((watch_list,)), [sighting])
     return match
 
 

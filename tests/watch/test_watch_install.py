@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,16 @@ def test_one_list_has_one_format(tmp_path: Path) -> None:
     (tmp_path / "stolen.json").write_text('[{"plate": "30A12345"}]')
     with pytest.raises(WatchListError, match="the active list is"):
         install(tmp_path / "stolen.json", active, now_seconds=NOW)
+
+
+def test_what_root_imports_can_be_read_by_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda _, user, group: given.append((user, group)))
+    source, owner = write(tmp_path / "new.csv", "30A12345"), tmp_path.stat()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    install(source, tmp_path, now_seconds=NOW, name="stolen")
+    assert given == []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    install(source, tmp_path, now_seconds=NOW, name="stolen")
+    install(source, tmp_path, now_seconds=NOW, name="wanted")
+    assert given == [(owner.st_uid, owner.st_gid)] * 2

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from anpr.config.listing import ListHead
 from anpr.errors import WatchListError
 from anpr.watch import lists, rows
-from anpr.watch.entries import COLUMNS, Entry
+from anpr.watch.entries import COLUMNS, Entry, Problem
 from anpr.watch.lists import WatchList, compare, load_list, read_csv
 
 HEADER = ",".join(COLUMNS)
@@ -192,3 +192,31 @@ def test_any_text_gives_entries_or_problems(text: str) -> None:
     entries, problems = read_csv(("plate,reason,valid_from\n" + text).encode("utf-8", "surrogatepass"))
     assert all(problem.what for problem in problems)
     assert all(entry.plate for entry in entries)
+
+
+def test_many_bad_rows_take_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "MAX_PROBLEMS", 10)
+    reader = rows.RowReader()
+    reader.take(range(100), {"plate": ["x"] * 100})
+    assert (len(reader.problems), reader.finish().bad_rows) == (10, 100)
+
+
+def test_a_text_of_two_kinds_is_written_once_for_both() -> None:
+    (problem,) = problems_of("plate\n29-H1 2345\n29H-123.45\n")
+    assert problem == (
+        "line 3: plate: 29H12345 is already on line 2 (write it once as 29H12345, for vehicles of both kinds)"
+    )
+    assert read_csv(b"plate\n29H12345\n")[0][0].kind is None
+
+
+def test_problems_cannot_steer_a_terminal() -> None:
+    told = str(Problem(1, "\x1b[2J", "", "what\x07", "cure\u202e"))
+    assert told == "line 1: \\x1b[2J: what\\x07 (cure\\u202e)"
+
+
+def test_a_site_file_may_not_leave_a_list_without_any_time(tmp_path: Path) -> None:
+    path = tmp_path / "night.json"
+    path.write_text('{"valid_until": "2026-03-31", "entries": [{"plate": "30A12345"}]}')
+    assert load_list(path, head=ListHead(valid_from="2026-03-31")).limits.hold_at(1_774_954_800.0)
+    with pytest.raises(WatchListError, match="leave no time at which the list holds"):
+        load_list(path, head=ListHead(valid_from="2026-04-01"))

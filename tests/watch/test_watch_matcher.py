@@ -10,7 +10,7 @@ from anpr.watch.entries import Entry, read_entry
 from anpr.watch.index import Costs, Thresholds
 from anpr.watch.limits import Limits
 from anpr.watch.lists import WatchList
-from anpr.watch.matcher import Match, Matcher
+from anpr.watch.matcher import Match, Matcher, Question
 
 NOW = 1_767_225_600.0
 
@@ -355,3 +355,20 @@ def test_a_text_that_the_grammar_had_to_repair_is_no_alert() -> None:
             text="30A12345", raw=raw, alternatives=(("30A12345", 0.999),), lattice=(), seen_seconds=NOW
         )
         assert (match.severity, match.reason) == (severity, "exact")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["30A12345", "30A12845", "29A0001", "", "51F12345678901"]),
+            st.lists(st.sampled_from([("30A12345", 0.2), ("29A00001", 0.1)]), unique=True),
+        ),
+        max_size=6,
+    )
+)
+def test_many_at_once_match_as_one_by_one(asked: list[tuple[str, list[tuple[str, float]]]]) -> None:
+    matcher = make_matcher(make_list("30A12345", "29A00001"), make_list("30A*", name="patterns"))
+    questions = [
+        Question(text, text, ((text, 0.7), *others), make_lattice(text, {5: ("3", 0.2)}), NOW) for text, others in asked
+    ]
+    assert matcher.match_all(questions) == [matcher.match(**question._asdict()) for question in questions]

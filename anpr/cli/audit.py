@@ -1,0 +1,67 @@
+"""`anpr audit verify|show`: who asked the store, and whether the log of it is whole."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated
+
+import typer
+
+from anpr.cli import exits
+from anpr.cli.asking import DEFAULT_STORE, StoreOption
+
+app = typer.Typer(help="Who asked the store for plates, and why.", no_args_is_help=True)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def verify(
+    store: StoreOption = DEFAULT_STORE,
+    noted: Annotated[
+        str, typer.Option("--head", metavar="NUMBER:SHA256", help="A head that was noted elsewhere before.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Look whether a line was changed, removed or moved, and print the head to note. Exit code 1 if so."""
+    from anpr.clock import SystemClock
+    from anpr.store.audit import AuditLog, Head
+
+    written = re.fullmatch(r"(\d{1,15}):([0-9a-f]{64})", noted)
+    if noted and written is None:
+        raise typer.BadParameter("--head is what an earlier verify printed: NUMBER:SHA256")
+    verdict = AuditLog(store, clock=SystemClock()).verify(Head(int(written[1]), written[2]) if written else None)
+    head = f"{verdict.head.number}:{verdict.head.sha256}"
+    if as_json:
+        print(json.dumps({"head": head, "problems": list(verdict.problems)}, ensure_ascii=False))
+    else:
+        for problem in verdict.problems:
+            print(f"✖ {problem}")
+        print(f"{verdict.head.number} entries, {len(verdict.problems)} problems, head {head}")
+    raise typer.Exit(exits.FINDINGS if verdict.problems else exits.OK)
+
+
+@app.command()
+def show(
+    store: StoreOption = DEFAULT_STORE,
+    last: Annotated[int, typer.Option(min=1, help="How many lines, the newest.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Print who asked what, when and why, oldest first."""
+    from collections import deque
+
+    import msgspec
+
+    from anpr.cli.lines import printable
+    from anpr.clock import SystemClock
+    from anpr.store.audit import AuditLog
+
+    for line in deque(AuditLog(store, clock=SystemClock()).lines(), maxlen=last):
+        if as_json:
+            print(msgspec.json.encode(line).decode())
+            continue
+        who = f"{line.user or '?'} ({line.user_id}{'' if line.login_id is None else f', login {line.login_id}'})"
+        given = "begins" if line.rows is None else f"{line.rows} rows"
+        asked = " ".join(f"{name}={value}" for name, value in line.asked.items())
+        print(printable(f"{line.number}  {line.at}  {who}  {line.verb}  {given}  {line.case}: {line.purpose}  {asked}"))

@@ -1,0 +1,198 @@
+"""A copy of a store while it is in use, and a store made small again while it is not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import lmdb
+import lmdb.verify
+import msgspec
+
+from anpr.clock import Clock
+from anpr.errors import StoreError
+from anpr.store.durable import sync_file, sync_folder, write_file
+from anpr.store.faults import told_as_store_errors
+from anpr.store.lock import lock_for_writing, used_by_nobody
+from anpr.store.signing import PUBLIC
+from anpr.store.store import Store
+
+MANIFEST = "manifest.json"
+DATA = "data.mdb"
+
+_READ_AT_ONCE = 1 << 20
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of a backup."""
+
+    path: str
+    """Within the backup."""
+    bytes: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a backup holds."""
+
+    made: str
+    """UTC, ISO 8601."""
+    last_seq: int
+    """Number of the newest event."""
+    pictures_altered: tuple[str, ...]
+    """Pictures whose bytes were not those of their name when they were copied."""
+    files: tuple[Entry, ...]
+
+
+class Compacted(NamedTuple):
+    """What a compaction won."""
+
+    before_bytes: int
+    after_bytes: int
+
+
+def back_up(path: Path, into: Path, *, clock: Clock) -> Manifest:
+    """Copy a store, which may be in use, into a new folder; all of it is on disk when this returns.
+
+    Events first, then pictures: a picture is always older than the record that names it, so none is missing. The key
+    that signs evidence stays where it is. Raises StoreError; what is unfinished is taken away.
+    """
+    half = into.with_name(f".{into.name}.unfinished")
+    with told_as_store_errors(into):
+        if into.exists() or into.is_symlink():
+            raise StoreError("is there already", place=str(into), cure="give a folder that does not exist yet")
+        if into.resolve().is_relative_to(path.resolve()):
+            raise StoreError("lies within the store", place=str(into), cure="give a folder elsewhere, on another disk")
+    with Store.open(path, clock=clock, read_only=True) as store:
+        with told_as_store_errors(into):
+            into.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(half, ignore_errors=True)
+            half.mkdir(mode=0o750)
+        try:
+            store.copy(half)
+            with told_as_store_errors(into):
+                manifest = _copy_files(store, half, clock=clock)
+                half.rename(into)
+                sync_folder(into.parent)
+        except BaseException:
+            shutil.rmtree(half, ignore_errors=True)
+            raise
+    return manifest
+
+
+def check_manifest(folder: Path) -> tuple[str, ...]:
+    """What of a backup is not as it was when it was made; nothing if the folder is no backup. Raises StoreError."""
+    if not (folder / MANIFEST).is_file():
+        return ()
+    problems: list[str] = []
+    with told_as_store_errors(folder):
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        for entry in manifest.files:
+            try:
+                size, sha256 = _hash(folder / entry.path)
+            except FileNotFoundError:
+                problems.append(f"{folder / entry.path}: is missing from the backup")
+            else:
+                if (size, sha256) != (entry.bytes, entry.sha256):
+                    problems.append(f"{folder / entry.path}: is not what was backed up")
+    return tuple(problems)
+
+
+def compact(path: Path, *, clock: Clock) -> Compacted:
+    """Write the store's file anew without the pages that nothing uses, and put it in place of the old one.
+
+    The old file stays until the new one is whole and on disk. Raises StoreError, leaving all as it was, if any process
+    has the store open, if it is damaged, or if the disk has no room for both.
+    """
+    with told_as_store_errors(path):
+        if not (path / DATA).is_file():
+            raise StoreError("there is no store here", place=str(path), cure="give the folder of a store")
+        lock = lock_for_writing(path)
+        half = path / "compacted"
+        try:
+            with used_by_nobody(path):
+                before = (path / DATA).stat()
+            if shutil.disk_usage(path).free < before.st_size:
+                raise StoreError(
+                    "the disk has no room for a second copy",
+                    place=str(path),
+                    cure=f"free {before.st_size >> 20} MiB while it is made",
+                )
+            findings = lmdb.verify.verify(str(path))  # type: ignore[no-untyped-call]
+            if findings:
+                raise StoreError(f"the store is damaged: {findings[0]}", place=str(path), cure="restore a backup")
+            shutil.rmtree(half, ignore_errors=True)
+            half.mkdir(mode=0o700)
+            with Store.open(path, clock=clock, read_only=True) as store:
+                last_seq = store.last_seq
+                store.copy(half)
+            with Store.open(half, clock=clock, read_only=True) as copied:
+                if copied.last_seq != last_seq:
+                    raise StoreError("the copy is not whole", place=str(half), cure="try again")
+            for name in (DATA, "lock.mdb"):
+                owned = (path / name).stat()
+                os.chown(half / name, owned.st_uid, owned.st_gid)
+                (half / name).chmod(owned.st_mode & 0o777)
+            sync_file(half / DATA)
+            with used_by_nobody(path):
+                (half / DATA).replace(path / DATA)
+                (half / "lock.mdb").replace(path / "lock.mdb")  # the old one counts the old file's transactions
+                sync_folder(path)
+            return Compacted(before.st_size, (path / DATA).stat().st_size)
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
+            os.close(lock)
+
+
+def _copy_files(store: Store, half: Path, *, clock: Clock) -> Manifest:
+    """All that is no event, and the list of all. Raises OSError, StoreError."""
+    sync_file(half / DATA)
+    files = [Entry(DATA, *_hash(half / DATA))]
+    altered: list[str] = []
+    for folder in sorted(store.evidence.path.glob("??")):
+        target = half / "evidence" / folder.name
+        target.mkdir(mode=0o750, parents=True)
+        for picture in sorted(folder.glob("*.jpg")):
+            try:
+                entry = _copy(picture, target / picture.name, half)
+            except FileNotFoundError:
+                continue  # purged meanwhile
+            files.append(entry)
+            if folder.name + picture.stem != entry.sha256:
+                altered.append(entry.path)
+        sync_folder(target)
+    with store.audit.at_rest():
+        for kept in (store.audit.file, store.audit.path / "head.json", store.path / PUBLIC):
+            if kept.is_file():
+                target = half / kept.relative_to(store.path)
+                target.parent.mkdir(mode=0o750, exist_ok=True)
+                files.append(_copy(kept, target, half))
+    with Store.open(half, clock=clock, read_only=True) as copied:
+        last_seq = copied.last_seq
+    (half / "lock.mdb").unlink(missing_ok=True)
+    made = datetime.fromtimestamp(clock.wall_seconds(), UTC).isoformat(timespec="seconds")
+    manifest = Manifest(made=made, last_seq=last_seq, pictures_altered=tuple(altered), files=tuple(files))
+    write_file(half / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+    for folder in (half / "evidence", half / "audit", half):
+        if folder.is_dir():
+            sync_folder(folder)
+    return manifest
+
+
+def _copy(source: Path, target: Path, root: Path) -> Entry:
+    with source.open("rb") as content, target.open("xb") as file:
+        shutil.copyfileobj(content, file, _READ_AT_ONCE)
+        file.flush()
+        os.fsync(file.fileno())
+    return Entry(str(target.relative_to(root)), *_hash(target))
+
+
+def _hash(path: Path) -> tuple[int, str]:
+    """Size in bytes and SHA-256."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return file.tell(), digest.hexdigest()

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from making_records import make_hit, make_jpeg, make_sighting
+from typer.testing import CliRunner, Result
+
+from anpr.cli import application
+from anpr.clock import ManualClock
+from anpr.errors import StoreError
+from anpr.store import Store
+from anpr.store.audit import AuditLog
+
+REASON = ("--purpose", "a theft", "--case", "17/2026")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(application(), [str(each) for each in arguments])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    with Store.open(tmp_path / "store", clock=ManualClock(), box="box-1") as store:
+        for number in range(3):
+            picture = store.evidence.put("plate", make_jpeg(str(number)))
+            sighting = make_sighting(id=f"s{number}", evidence=(picture,), seen_seconds=1000.0 + number)
+            store.append([sighting], [make_hit(id=f"h{number}", sighting_id=sighting.id, seen_seconds=1000.0 + number)])
+    return tmp_path / "store"
+
+
+def asked(folder: Path) -> list[tuple[str, int | None]]:
+    return [(line.verb, line.rows) for line in AuditLog(folder, clock=ManualClock()).lines()]
+
+
+def test_check_counts_and_tells(folder: Path) -> None:
+    result = run("store", "check", "--store", folder, "--pictures", "--json")
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert (told["events_checked"], told["links_checked"], told["problems"], told["file_checked"]) == (6, 3, 0, True)
+    assert "6 events checked, 3 links checked" in run("store", "check", "--store", folder).stdout
+    next(folder.glob("evidence/??/*.jpg")).write_bytes(b"x")
+    result = run("store", "check", "--store", folder, "--pictures")
+    assert result.exit_code == 1
+    assert "✖" in result.stdout
+    assert isinstance(run("store", "check", "--store", folder / "absent").exception, StoreError)
+
+
+def test_backup_and_compact(folder: Path, tmp_path: Path) -> None:
+    result = run("store", "backup", tmp_path / "copy", "--store", folder, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["last_seq"] == 6
+    assert run("store", "check", "--store", tmp_path / "copy").exit_code == 0
+    result = run("store", "compact", "--store", folder, "--json")
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert 0 < told["after_bytes"] <= told["before_bytes"]
+    assert "bytes before" in run("store", "compact", "--store", folder).stdout
+    assert isinstance(run("store", "backup", tmp_path / "copy", "--store", folder).exception, StoreError)
+
+
+def test_export_is_written_to_the_audit_log(folder: Path, tmp_path: Path) -> None:
+    result = run("store", "export", tmp_path / "a.csv", *REASON, "--store", folder, "--from", "1970-01-01T00:16:41Z")
+    assert (result.exit_code, result.stdout) == (0, f"2 sightings in {tmp_path / 'a.csv'}\n")
+    with (tmp_path / "a.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == ["s2", "s1"]
+    assert asked(folder) == [("export", None), ("export", 2)]
+    before = ("--to", "1970-01-01T00:16:42Z")
+    result = run("store", "export", tmp_path / "h.jsonl", *REASON, "--store", folder, "--records", "hits", *before)
+    assert result.exit_code == 0
+    lines = [json.loads(line) for line in (tmp_path / "h.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["id"] for line in lines] == ["h0", "h1"]
+    result = run("store", "export", tmp_path / "n.csv", *REASON, "--store", folder, "--plate", "99Z*", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["rows"]) == (1, 0)
+
+
+def test_export_without_reason_or_format_gives_nothing(folder: Path, tmp_path: Path) -> None:
+    assert run("store", "export", tmp_path / "a.csv", "--store", folder, "--purpose", "x").exit_code == 2
+    assert run("store", "export", tmp_path / "a.csv", "--store", folder, "--case", "x").exit_code == 2
+    result = run(
+        "store", "export", tmp_path / "a.csv", *REASON, "--store", folder, "--records", "hits", "--plate", "3*"
+    )
+    assert result.exit_code == 2
+    assert isinstance(run("store", "export", tmp_path / "a.txt", *REASON, "--store", folder).exception, StoreError)
+    assert asked(folder) == []
+    (folder / "audit" / "log.jsonl").mkdir()
+    assert isinstance(run("store", "export", tmp_path / "a.csv", *REASON, "--store", folder).exception, StoreError)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_evidence_leaves_the_box_and_is_verified(folder: Path, tmp_path: Path) -> None:
+    result = run("evidence", "export", "s1", "--out", tmp_path / "bundle", *REASON, "--store", folder)
+    assert result.exit_code == 0
+    assert asked(folder) == [("evidence", 1)]
+    pem, fingerprint = run("evidence", "key", "--store", folder).stdout.split("fingerprint ")
+    (tmp_path / "box.key").write_text(pem, encoding="ascii")
+    result = run("evidence", "verify", tmp_path / "bundle", "--key", tmp_path / "box.key")
+    assert result.exit_code == 0
+    assert "✔ unaltered: 30A-123.45 at gate-1 of box box-1, event 3" in result.stdout
+    assert fingerprint.strip() in result.stdout
+    assert "compare it" in run("evidence", "verify", tmp_path / "bundle").stdout
+    told = json.loads(run("evidence", "verify", tmp_path / "bundle", "--json").stdout)
+    assert (told["problems"], told["event"]["record"]["id"]) == ([], "s1")
+    next((tmp_path / "bundle").glob("plate-*.jpg")).write_bytes(b"x")
+    result = run("evidence", "verify", tmp_path / "bundle")
+    assert result.exit_code == 1
+    assert "the picture was altered" in result.stdout
+    for arguments in (("evidence", "export", "s1"), ("evidence", "export", "s1", "--out", tmp_path / "b")):
+        assert run(*arguments, "--store", folder).exit_code == 2
+    absent = run("evidence", "export", "x", "--out", tmp_path / "b", *REASON, "--store", folder)
+    assert isinstance(absent.exception, StoreError)
+    assert isinstance(run("evidence", "key", "--store", tmp_path).exception, StoreError)
+
+
+def test_audit_is_shown_and_verified(folder: Path) -> None:
+    for _ in range(3):
+        assert run("search", *REASON, "--store", folder, "--plate", "30A*").exit_code == 0
+    shown = run("audit", "show", "--store", folder, "--last", "2").stdout.splitlines()
+    assert len(shown) == 2
+    assert "search  3 rows  17/2026: a theft  plate=30A*" in shown[1]
+    assert json.loads(run("audit", "show", "--store", folder, "--json").stdout.splitlines()[0])["number"] == 1
+    result = run("audit", "verify", "--store", folder, "--json")
+    assert result.exit_code == 0
+    head = json.loads(result.stdout)["head"]
+    assert run("audit", "verify", "--store", folder, "--head", head).exit_code == 0
+    assert run("audit", "verify", "--store", folder, "--head", head.replace("3:", "2:")).exit_code == 1
+    assert run("audit", "verify", "--store", folder, "--head", "x").exit_code == 2
+    log = folder / "audit" / "log.jsonl"
+    log.write_bytes(log.read_bytes().replace(b'"rows":3', b'"rows":1', 1))
+    result = run("audit", "verify", "--store", folder)
+    assert result.exit_code == 1
+    assert "log.jsonl:1: entry 1 was changed" in result.stdout
