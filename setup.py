@@ -30,6 +30,7 @@ EXTRAS = {
         *CPU,
         *XLSX,
         *EXPORT,
+        *BRIDGES,
         "duckdb>=1.1",
         "onnx>=1.21",
         "pytest>=8.3",
