@@ -263,7 +263,7 @@ def against_sessions(
     device = crew.ready(threading.Event())
     assert device is not None
     for codec, clip in clips.items():
-        rows, best, latency = [], 0.0, 0.0
+        rows, best, latency = [], -1.0, 0.0
         for count in sessions:
             print(f"{codec}: {count} sessions …", file=sys.stderr)
             alone = decode_only(clip, count, device.nvdec, seconds=seconds, gpu=gpu)
