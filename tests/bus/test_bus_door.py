@@ -217,19 +217,22 @@ def test_a_key_that_is_taken_away_while_the_boxs_own_cannot_be_read_ends_its_con
     own = ring.folder / "box.key_secret"
     own.rename(ring.folder / "away")
     (ring.clients / "ioc.key").unlink()
-    town.until(lambda: town.bus._door.generation == 1)
+    town.until(lambda: town.bus._door.generation >= 1)
+    assert town.bus._door.generation == 1
 
 
 def test_a_key_that_gets_another_name_ends_its_connections(town: Town, ring: KeyRing) -> None:
     (ring.clients / "ioc.key").rename(ring.clients / "mqtt.key")
-    town.until(lambda: town.bus._door.generation == 1)
+    town.until(lambda: town.bus._door.generation >= 1)
+    assert town.bus._door.generation == 1
 
 
 def test_a_link_that_leads_nowhere_keeps_no_key_alive(town: Town, ring: KeyRing) -> None:
     (ring.clients / "broken.key").symlink_to(ring.folder / "nowhere")
     town.until(lambda: town.bus._door._allowed.unreadable)  # type: ignore[union-attr]
     (ring.clients / "ioc.key").unlink()
-    town.until(lambda: town.bus._door.generation == 1)
+    town.until(lambda: town.bus._door.generation >= 1)
+    assert town.bus._door.generation == 1
 
 
 def test_an_endpoint_that_is_taken_while_the_keys_change_is_bound_as_soon_as_it_is_free(
@@ -304,7 +307,8 @@ def test_a_flood_of_connections_does_not_hang_the_box_that_stops(tmp_path: Path)
         "door.close()\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    subprocess.run([sys.executable, str(program)], env=environment, check=True, timeout=60)  # a hang is a timeout
+    ended = subprocess.run([sys.executable, str(program)], env=environment, timeout=60)  # a hang is a timeout
+    assert ended.returncode == 0
 
 
 def test_the_box_changes_its_key_and_a_client_that_knows_both_goes_on(town: Town, ring: KeyRing) -> None:
@@ -400,6 +404,7 @@ def test_a_subscriber_that_talks_without_end_is_cut_off(opened: ExitStack) -> No
     for number in range(400):
         talker.subscribe(f"{number}.".encode())
     town.until(lambda: town.bus.counters.counts.get(("connections_cut", "too talkative")))
+    assert town.bus.counters.counts["connections_cut", "too talkative"] >= 1
 
 
 def test_a_frozen_subscriber_is_counted_and_loses_only_its_own(

@@ -109,6 +109,7 @@ def test_a_device_that_is_lost_costs_its_process_which_is_started_again(
 ) -> None:
     runs = supervisor(CollectingHub(), camera("one", clip), camera("two", clip), open_device=open_device)
     run(runs, lambda: runs.restarts >= 1)
+    assert runs.restarts >= 1
 
 
 def crew_of(open_device: Callable[..., Any]) -> Crew:
