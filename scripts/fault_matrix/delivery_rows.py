@@ -181,7 +181,7 @@ ROWS = (
         does="the consumer kills itself with an event in hand", must=_DELIVERED,
     ),
     Fault(
-        name="ioc-crash-after-store", code="D3", run=lambda stage: ioc_crash(stage, "after"), quick=True,
+        name="ioc-crash-after-store", code="D3", run=lambda stage: ioc_crash(stage, "after"),
         does="the consumer kills itself between store and acknowledgement", must=_DELIVERED,
     ),
     Fault(
