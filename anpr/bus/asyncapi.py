@@ -33,7 +33,7 @@ def asyncapi(version: str) -> dict[str, Any]:
         name = _name_of(message)
         topic, what = _TOPICS[name]
         channel = topic.partition(".")[0]
-        placeholders = [part[1:-1] for part in topic.split(".")[1:]]
+        names = [part[1:-1] for part in topic.split(".")[1:]]
         messages[name] = {
             "name": name,
             "title": (message.__doc__ or "").strip(),
@@ -46,7 +46,7 @@ def asyncapi(version: str) -> dict[str, Any]:
         channels[channel] = {
             "address": topic,
             "description": f"{what}; two frames: this address as the topic, then a CloudEvent",
-            "parameters": {each: _PARAMETERS[each] for each in placeholders},
+            "parameters": {each: _PARAMETERS[each] for each in names},
             "servers": [{"$ref": "#/servers/live"}],
             "messages": {name: {"$ref": f"#/components/messages/{name}"}},
         }

@@ -94,6 +94,7 @@ def ioc_crash(stage: Stage, when: str) -> None:
             stage.require(crashed is not None, "events to come, so that it crashes")
         stage.outcome.times += 1
     with ioc(stage):
+        stage.wait(CALM_SECONDS)
         require_delivered(stage)
         stage.close_books()
 
@@ -181,7 +182,7 @@ ROWS = (
         does="the consumer kills itself with an event in hand", must=_DELIVERED,
     ),
     Fault(
-        name="ioc-crash-after-store", code="D3", run=lambda stage: ioc_crash(stage, "after"),
+        name="ioc-crash-after-store", code="D3", run=lambda stage: ioc_crash(stage, "after"), quick=True,
         does="the consumer kills itself between store and acknowledgement", must=_DELIVERED,
     ),
     Fault(
