@@ -43,6 +43,7 @@ class Gated(Table):
     reading_looks_per_second: LooksPerSecond = 0.0
     following_looks_per_second: LooksPerSecond = 0.0
     relook_seconds: Seconds = 0.8
+    whole_seconds: Annotated[float, Field(ge=0.0, le=60.0)] = 0.0
 
 
 class OnGpu(Table):
@@ -163,6 +164,10 @@ class Preset(Table):
                 f"the gate looks every {slowest:g} s only, and a vehicle unseen for {longest:g} s is gone",
                 "look more often, or raise max_gap_seconds and jump_seconds of [track]",
             )
+        if gate.whole_seconds and not gate.motion:
+            raise mistake("whole_seconds needs to know what moves", "set motion = true, or leave whole_seconds out")
+        if gate.whole_seconds and self.device in ("cuda", "tensorrt"):
+            raise mistake(f"on {self.device} whole pictures are looked at", "leave whole_seconds out of [gate]")
         return self
 
 

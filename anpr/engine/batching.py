@@ -191,7 +191,11 @@ class Batcher:
         return [looked for looked, look in verdicts if look]
 
     def _detect(self, looks: Sequence[_Look]) -> list[list[Plate]]:
-        return self._device.detect([look.picture for look in looks])
+        found = self._device.detect([look.picture for look in looks])
+        return [
+            look.passenger.follower.sift(plates, pts_seconds=look.picture.pts_seconds)
+            for look, plates in zip(looks, found, strict=True)
+        ]
 
     def _read(self, found: Sequence[list[Found]]) -> list[list[tuple[Plate, Read | None]]]:
         """The plates of each picture with their colours, and the reads of those that are wanted."""

@@ -15,7 +15,9 @@ from anpr.config.pipeline import Pictures
 from anpr.engine.messages import Passage
 from anpr.engine.pictures import pictures_of
 from anpr.metrics import Counters
+from anpr.ops.window import Window
 from anpr.records import Frame, Plate, Read, Sighting
+from anpr.tracking.fixtures import Fixtures
 from anpr.tracking.options import TrackOptions
 from anpr.tracking.sighting import Origin
 from anpr.tracking.sparing import Attention, SpareOptions
@@ -84,6 +86,8 @@ class Follower(Generic[PictureT]):
         self._bring_home = bring_home
         self._pictures = pictures
         self._tracker = Tracker(origin, options=track, sparing=spare, counters=counters)
+        self._fixtures = Fixtures()
+        self._sparing = spare.active
         self._best: dict[int, PictureT] = {}
         """The picture that shows each track's plate best."""
 
@@ -97,9 +101,22 @@ class Follower(Generic[PictureT]):
         """Pictures held for their tracks."""
         return len(self._best)
 
+    def places(self, pts_seconds: float) -> list[Window]:
+        """Where the plates of the vehicles in view will be at that stream time."""
+        return self._tracker.places(pts_seconds)
+
     def pass_over(self, reason: str) -> None:
         """A picture was not looked at."""
         self.counters.add("frames_gated", reason=reason)
+
+    def sift(self, plates: Sequence[Plate], *, pts_seconds: float) -> list[Plate]:
+        """The plates of the next picture without the camera's fixtures."""
+        if not self._sparing:
+            return list(plates)
+        kept = [plate for plate in plates if not self._fixtures.hides(plate, pts_seconds)]
+        if len(kept) < len(plates):
+            self.counters.add("plates_ignored", len(plates) - len(kept), reason="fixture")
+        return kept
 
     def wanted(self, plates: Sequence[Plate], *, pts_seconds: float) -> list[bool]:
         """Which of the plates of the next picture need a read."""
@@ -108,6 +125,8 @@ class Follower(Generic[PictureT]):
     def take(self, picture: PictureT, plates: Sequence[Plate], reads: Sequence[Read | None], *, reason: str) -> None:
         """A picture was looked at for `reason`: track its plates, with their reads, and tell what comes of it."""
         started = time.perf_counter()
+        if self._sparing:
+            self._fixtures.learn(plates, reads, picture.pts_seconds)
         update = self._tracker.update(
             pts_seconds=picture.pts_seconds,
             wall_seconds=picture.wall_seconds,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anpr.ops import contract
+from anpr.ops.window import Window
 from anpr.records import Frame
 from anpr.tracking.sparing import Attention
 
@@ -52,6 +53,9 @@ class GateOptions:
     """At most, while vehicles pass that need none."""
     relook_seconds: float = 0.8
     """Look at least so often, whatever moves."""
+    whole_seconds: float = 0.0
+    """Look at the whole picture at least so often; between, only where something moved, and at the vehicles in view.
+    0 looks at whole pictures only."""
 
     @property
     def active(self) -> bool:
@@ -124,15 +128,31 @@ class Gate:
         self._levels = np.zeros((0, 0), np.float32)
         self._scene = np.zeros((3, 0, 0), np.float32)
         self._inside = np.zeros((0, 0), np.uint8)
+        self._moved = np.zeros((0, 0), np.uint8)
+        self._whole_seconds: float | None = None
+        """Stream time when the whole picture was looked at last."""
+        self.moving: tuple[Window, ...] | None = None
+        """Where the picture moved that `decide` wants to be looked at; None if all of it has to be. Vehicles that are
+        known to be elsewhere have to be looked at, too."""
 
     def decide(self, frame: Frame, *, attention: Attention = "none") -> tuple[bool, str]:
         """Whether to look, and why (not), as `Pace.judge` says."""
         measure = self._pace.must_measure(frame.pts_seconds, attention)
         moved = self._measure(frame) if measure else True
         verdict = self._pace.judge(frame.pts_seconds, attention, moved=moved)
-        if measure and verdict[0]:
-            self._scene[contract.LOOKED_AT] = self._levels
+        if verdict[0]:
+            if measure:
+                self._scene[contract.LOOKED_AT] = self._levels
+            self._choose(frame.pts_seconds, whole=not measure or verdict[1] in ("start", "relook"))
         return verdict
+
+    def _choose(self, now: float, *, whole: bool) -> None:
+        """How much of a picture is looked at."""
+        last = self._whole_seconds
+        due = last is None or not last <= now < last + self.options.whole_seconds - SLOT_SLACK
+        self.moving = None if whole or due else _windows(self._moved)
+        if self.moving is None:
+            self._whole_seconds = now
 
     def _measure(self, frame: Frame) -> bool:
         """Take in `frame`; True if enough has moved since the last look, or the size has changed."""
@@ -141,6 +161,8 @@ class Gate:
         fresh = self._levels.shape != shape
         if fresh:
             self._levels = np.zeros(shape, np.float32)
+            self._moved = np.zeros(shape, np.uint8)
+            self._whole_seconds = None
             self._inside = lane_cells(shape, frame.luma.shape, self._lanes, ignore_top=self.options.ignore_top)
         self._operations.cell_levels(frame.luma, self._levels)
         if fresh:
@@ -149,10 +171,20 @@ class Gate:
             self._levels,
             self._scene,
             self._inside,
+            self._moved,
             noise_factor=self.options.noise_factor,
             noise_least=self.options.noise_least,
         )
         return fresh or moved >= self.options.moved_cells_least
+
+
+def _windows(moved: NDArray[np.uint8]) -> tuple[Window, ...]:
+    """The parts of a picture in which cells have moved that lie together."""
+    _, _, found, _ = cv2.connectedComponentsWithStats(moved, connectivity=8)
+    return tuple(
+        Window(left, top, left + width, top + height)
+        for left, top, width, height in (contract.CELL_PX * found[1:, :4]).tolist()
+    )
 
 
 def _is_due(now: float, last: float, per_second: float) -> bool:

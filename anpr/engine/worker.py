@@ -11,6 +11,7 @@ from anpr.engine.gate import Gate, Lane
 from anpr.engine.messages import Passage
 from anpr.engine.pipeline import Stages
 from anpr.metrics import Counters
+from anpr.ops.window import Window
 from anpr.records import Frame, Plate, Read
 from anpr.tracking.sighting import Origin
 
@@ -86,13 +87,22 @@ class Worker:
         if not look:
             self.follower.pass_over(reason)
             return
-        plates = self._stages.detector.detect(frame)
+        found = self._stages.detector.detect(frame, self._windows(frame.pts_seconds))
+        plates = self.follower.sift(found, pts_seconds=frame.pts_seconds)
         detected = clock()
         reads = self._read(frame, plates)
         self.seconds.detect += detected - started
         self.seconds.read += clock() - detected
         self.counters.merge(self._stages.counters.take())
         self.follower.take(frame, plates, reads, reason=reason)
+
+    def _windows(self, pts_seconds: float) -> Sequence[Window]:
+        """The parts of the picture in which plates are looked for; none is the whole."""
+        moving = self._gate.moving
+        windows = () if moving is None else (*moving, *self.follower.places(pts_seconds))
+        if windows:
+            self.counters.add("partial_looks")
+        return windows
 
     def _read(self, frame: Frame, plates: Sequence[Plate]) -> list[Read | None]:
         """A read of each plate that needs one."""

@@ -28,12 +28,12 @@ cell_levels(luma, levels) -> None
     Writes the brightness of each cell of CELL_PX x CELL_PX pixels of `luma` (uint8 (h, w), rows may be padded) into
     `levels` (float32 (h // CELL_PX, w // CELL_PX)): UNITS * ln(mean + DARK_LEVEL), so that a change of the light adds
     the same everywhere. The mean is taken over some rows of the cell.
-find_motion(levels, scene, lanes, *, noise_factor, noise_least) -> int
+find_motion(levels, scene, lanes, moved, *, noise_factor, noise_least) -> int
     How many cells inside `lanes` (uint8 (rows, columns), not 0 inside) have moved. `scene` is float32 (3, rows,
     columns): each cell's BACKGROUND, its usual distance from it (NOISE), and its level in the picture LOOKED_AT last.
     A cell has changed if it differs from both by more than `noise_factor` times its noise, a change of light that the
-    whole picture shares left out; it has moved if most cells around it have changed, too. Background and noise, never
-    less than `noise_least`, follow the picture.
+    whole picture shares left out; it has moved if most cells around it have changed, too: those are 1 in `moved`
+    (uint8 (rows, columns)), all others 0. Background and noise, never less than `noise_least`, follow the picture.
 """
 
 from __future__ import annotations
@@ -161,6 +161,7 @@ class Operations(Protocol):
         levels: NDArray[np.float32],
         scene: NDArray[np.float32],
         lanes: NDArray[np.uint8],
+        moved: NDArray[np.uint8],
         *,
         noise_factor: float,
         noise_least: float,

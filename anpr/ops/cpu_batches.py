@@ -122,7 +122,12 @@ class CpuBatches:
         self._measure(surfaces, levels)
         for index, (level, scene, lane) in enumerate(zip(levels, scenes, lanes, strict=True)):
             _own(moved)[index] = cpu.find_motion(
-                _own(level), _own(scene), _own(lane), noise_factor=noise_factor, noise_least=noise_least
+                _own(level),
+                _own(scene),
+                _own(lane),
+                np.empty(lane.shape, np.uint8),
+                noise_factor=noise_factor,
+                noise_least=noise_least,
             )
 
     def start_scenes(

@@ -58,13 +58,14 @@ def find_motion(
     levels: NDArray[np.float32],
     scene: NDArray[np.float32],
     lanes: NDArray[np.uint8],
+    moved: NDArray[np.uint8],
     *,
     noise_factor: float,
     noise_least: float,
 ) -> int:
     """See `anpr.ops.contract`."""
     changed = np.empty(levels.shape, np.uint8)
-    return int(_find_motion(levels, scene, lanes, changed, np.float32(noise_factor), np.float32(noise_least)))
+    return int(_find_motion(levels, scene, lanes, moved, changed, np.float32(noise_factor), np.float32(noise_least)))
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -72,6 +73,7 @@ def _find_motion(
     levels: NDArray[np.float32],
     scene: NDArray[np.float32],
     lanes: NDArray[np.uint8],
+    moved: NDArray[np.uint8],
     changed: NDArray[np.uint8],
     noise_factor: np.float32,
     noise_least: np.float32,
@@ -91,7 +93,8 @@ def _find_motion(
             follow = FOLLOWED * spread
             background[row, column] += lighter + min(max(difference, -follow), follow)
             noise[row, column] = max(spread * NOISE_STEP if amount > spread else spread / NOISE_STEP, noise_least)
-    moved = 0
+    moved[:] = 0
+    count = 0
     for row in range(1, rows - 1):
         for column in range(1, columns - 1):
             if not (changed[row, column] and lanes[row, column]):
@@ -99,8 +102,9 @@ def _find_motion(
             together = 0
             for near in range(row - 1, row + 2):
                 together += changed[near, column - 1] + changed[near, column] + changed[near, column + 1]
-            moved += together >= NEIGHBOURS_LEAST
-    return moved
+            moved[row, column] = together >= NEIGHBOURS_LEAST
+            count += moved[row, column]
+    return count
 
 
 @njit(cache=True, nogil=True, fastmath=True)

@@ -11,10 +11,12 @@ plate (square root of its area), so that one set of constants serves near and fa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import ceil, exp, floor, log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
+
+from anpr.ops.window import Window
 
 SPEED_X_SIZES = 10.0
 """Prior deviation of a new plate's speed across the picture, plate sizes per second (0.24 m each)."""
@@ -30,6 +32,10 @@ CENTRE_NOISE_SIZES = 0.10
 """Deviation of a detected centre."""
 SIZE_NOISE = 0.06
 """Deviation of the logarithm of a detected size."""
+PLATE_HALF_SIZES = 1.2
+"""Half the width of a one-line plate, the longest there is, in plate sizes; its height is less."""
+LIKELY_DEVIATIONS = 2.0
+"""Of a place that is looked at."""
 MOST_GROWTH = 0.7
 """r * dt is held below this: beyond it the plate has passed the camera."""
 
@@ -69,6 +75,18 @@ class Prediction:
         dx, dy, dz = spot.x - self.x, spot.y - self.y, log(spot.size / self.size)
         vx, vy, vz = self.variance_x / area, self.variance_y / area, self.variance_log_size
         return -0.5 * ((dx * dx / vx + dy * dy / vy) / area + dz * dz / vz + log(vx * vy * vz)) - 2.7568
+
+
+def place_of(prediction: Prediction) -> Window:
+    """The pixels in which a predicted plate will lie, whole, in nearly all cases."""
+    half_x = PLATE_HALF_SIZES * prediction.size + LIKELY_DEVIATIONS * sqrt(prediction.variance_x)
+    half_y = PLATE_HALF_SIZES * prediction.size + LIKELY_DEVIATIONS * sqrt(prediction.variance_y)
+    return Window(
+        floor(prediction.x - half_x),
+        floor(prediction.y - half_y),
+        ceil(prediction.x + half_x) + 1,
+        ceil(prediction.y + half_y) + 1,
+    )
 
 
 class _Axis:

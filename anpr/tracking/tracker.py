@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from anpr.metrics import Counters
+from anpr.ops.window import Window
 from anpr.records import NO_PLATE, Plate, Read, Sighting, State
 from anpr.tracking import sighting
 from anpr.tracking.association import MOST_TEXT_EVIDENCE, agreement, assign, pair_score, same_text
 from anpr.tracking.look import Moment
-from anpr.tracking.motion import Motion, Spot, spot_of
+from anpr.tracking.motion import Motion, Spot, place_of, spot_of
 from anpr.tracking.options import TrackOptions
 from anpr.tracking.sighting import Origin
-from anpr.tracking.sparing import CLEAR_NATS, Attention, SpareOptions, attention, spare_reason
+from anpr.tracking.sparing import CLEAR_NATS, SEEN_LATELY, Attention, SpareOptions, attention, spare_reason
 from anpr.tracking.track import MOVED_SIZES, Track
 from anpr.tracking.vote import Vote, switch
 
@@ -80,6 +81,10 @@ class Tracker:
     def attention(self) -> Attention:
         """What the vehicles in view need."""
         return attention(self._live, self.sparing)
+
+    def places(self, pts_seconds: float) -> list[Window]:
+        """Where the plates of the vehicles in view will be at that stream time, those that were seen lately."""
+        return [place_of(track.motion.predict(pts_seconds)) for track in self._live if track.missed <= SEEN_LATELY]
 
     def spare(self, plates: Sequence[Plate], *, pts_seconds: float) -> list[str]:
         """For each plate of the next frame why it need not be read; empty where it should be.

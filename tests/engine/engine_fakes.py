@@ -13,6 +13,7 @@ from anpr.config.pipeline import Pictures, Pipeline, Preset
 from anpr.engine.messages import Passage
 from anpr.engine.pipeline import Stages
 from anpr.metrics import Counters
+from anpr.ops.window import Window
 from anpr.records import ALPHABET, EMPTY, Frame, Plate, Read
 from anpr.tracking.options import TrackOptions
 from anpr.video.decode import DecodeOptions
@@ -25,7 +26,7 @@ WIDTH, HEIGHT = 320, 240
 class FakeDetector:
     """Finds bright rectangles."""
 
-    def detect(self, frame: Frame) -> list[Plate]:
+    def detect(self, frame: Frame, windows: Sequence[Window] = (), /) -> list[Plate]:
         count, _, stats, _ = cv2.connectedComponentsWithStats((frame.luma > 150).astype(np.uint8))
         plates = []
         for left, top, width, height, area in stats[1:count]:

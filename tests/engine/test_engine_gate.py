@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-from engine_fakes import HEIGHT, TEXTS, WIDTH, fake_stages, frames
+from engine_fakes import HEIGHT, TEXTS, WIDTH, FakeDetector, fake_stages, frames
 
 from anpr.config import load_pipeline
 from anpr.engine.gate import Gate, GateOptions, lane_cells
 from anpr.engine.messages import Passage
 from anpr.engine.worker import Worker
+from anpr.ops.window import Window
 from anpr.records import Frame, Plate, Read
 from anpr.tracking.sighting import Origin
 from anpr.tracking.sparing import Attention, SpareOptions
@@ -159,7 +163,7 @@ def test_a_gated_loop_tells_the_same_vehicles_and_accounts_for_every_picture() -
 
 def test_a_stage_that_raises_while_gated_is_accounted_for() -> None:
     class Failing:
-        def detect(self, frame: Frame) -> list[Plate]:
+        def detect(self, frame: Frame, windows: Sequence[Window] = (), /) -> list[Plate]:
             if frame.index > 150:
                 raise RuntimeError("net")
             return []
@@ -195,3 +199,72 @@ def test_the_preset_gives_a_plate_three_looks_at_120_km_h(metres: float, before:
             look, _ = gate.decide(picture(125 + phase + step, car_at=8 * step), attention=attention)
             attention, looks = ("reading", looks + 1) if look else (attention, looks)
         assert looks >= 3
+
+
+WINDOWED = GateOptions(
+    motion=True, moved_cells_least=2, looks_per_second=8.0, reading_looks_per_second=12.5, whole_seconds=2.0
+)
+
+
+def test_without_whole_seconds_every_look_is_at_the_whole_picture() -> None:
+    gate = learnt()
+    for step in range(25):
+        gate.decide(picture(125 + step, car_at=4 * step))
+        assert gate.moving is None
+
+
+def test_between_whole_looks_only_what_moves_is_looked_at() -> None:
+    gate = learnt(WINDOWED)
+    whole, parts = [], []
+    for step in range(150):
+        frame = picture(125 + step, car_at=4 * (step % 40))
+        if gate.decide(frame)[0]:
+            (whole if gate.moving is None else parts).append((frame.pts_seconds, step, gate.moving))
+    assert 3 <= len(whole) <= 6
+    assert max(later[0] - sooner[0] for sooner, later in pairwise(whole)) <= 2.2
+    assert len(parts) > 3 * len(whole)
+    for _, step, windows in parts:
+        assert windows
+        top = 4 * (step % 40)
+        assert any(window.top <= top + 40 and window.bottom > top + 16 for window in windows)
+        assert sum(window.area for window in windows) < 0.5 * WIDTH * HEIGHT
+
+
+def test_a_vehicle_that_stands_is_looked_at_where_it_is_known_to_be() -> None:
+    gate = learnt(WINDOWED)
+    looks = []
+    for step in range(100):
+        look, _ = gate.decide(picture(125 + step), attention="reading")
+        if look:
+            looks.append(gate.moving)
+    assert looks.count(()) > looks.count(None) > 0
+
+
+def test_a_picture_of_another_size_is_looked_at_as_a_whole() -> None:
+    gate = learnt(WINDOWED)
+    looks = [gate.moving for step in range(20) if gate.decide(picture(125 + step, car_at=4 * step))[0]]
+    assert any(looks)
+    small = np.ascontiguousarray(ROAD[: HEIGHT // 2])
+    assert gate.decide(Frame("cam", 145, 5.9, 0.0, small, GREY[: HEIGHT // 4], GREY[: HEIGHT // 4]))[0]
+    assert gate.moving is None
+
+
+def test_a_worker_looks_at_the_moving_part_and_at_the_vehicles_it_knows() -> None:
+    class Noting(FakeDetector):
+        asked: list[Sequence[Window]]
+
+        def detect(self, frame: Frame, windows: Sequence[Window] = (), /) -> list[Plate]:
+            self.asked.append(windows)
+            return super().detect(frame)
+
+    noting = Noting()
+    noting.asked = []
+    stages = replace(fake_stages(detector=noting), gate=WINDOWED, spare=SpareOptions(belief=0.999))
+    passages: list[Passage] = []
+    worker = Worker(stages, Origin(site_id="s", camera_id="c", run_seconds=0.0), emit=passages.append)
+    shown = list(frames(200))
+    worker.run(shown)
+    assert {passage.sighting.text for passage in passages} >= {next(iter(TEXTS.values()))}
+    parts = [windows for windows in noting.asked if windows]
+    assert len(parts) == worker.counters.total("partial_looks") > 5
+    assert len(noting.asked) > len(parts)

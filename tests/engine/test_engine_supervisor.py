@@ -38,6 +38,7 @@ from anpr.engine.messages import CameraReport, encode
 from anpr.engine.pipeline import Stages
 from anpr.engine.process import EXIT_DEVICE
 from anpr.engine.supervisor import Supervisor
+from anpr.ops.window import Window
 from anpr.records import Frame, Plate, Read
 from anpr.video.facts import SourceFacts
 from anpr.video.rtsp import StreamState, Transition
@@ -46,19 +47,19 @@ from anpr.video.rtsp import StreamState, Transition
 class StuckDetector(FakeDetector):
     """Never comes back from the sixth frame."""
 
-    def detect(self, frame: Frame) -> list[Plate]:
+    def detect(self, frame: Frame, windows: Sequence[Window] = (), /) -> list[Plate]:
         if frame.index >= 5:
             time.sleep(600)
-        return super().detect(frame)
+        return super().detect(frame, windows)
 
 
 class BreakingDetector(FakeDetector):
     """Breaks at the camera's second frame."""
 
-    def detect(self, frame: Frame) -> list[Plate]:
+    def detect(self, frame: Frame, windows: Sequence[Window] = (), /) -> list[Plate]:
         if frame.index == 1 and frame.luma.shape == (HEIGHT, WIDTH):  # the rehearsal is larger
             raise RuntimeError("broken")
-        return super().detect(frame)
+        return super().detect(frame, windows)
 
 
 def breaking_stages(pipeline: Pipeline) -> Stages:

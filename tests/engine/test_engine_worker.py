@@ -1,7 +1,7 @@
 """The loop of one camera: from frames to passages."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from anpr.config.pipeline import Pictures
 from anpr.engine.messages import Passage, decode, encode
 from anpr.engine.pictures import pictures_of
 from anpr.engine.worker import Worker
+from anpr.ops.window import Window
 from anpr.records import Frame, Plate
 from anpr.tracking.sighting import Origin
 
@@ -86,10 +87,10 @@ def test_what_is_in_view_is_settled_when_the_camera_falls_silent() -> None:
 
 def test_a_stage_that_raises_ends_the_loop_and_counts_its_frame() -> None:
     class Failing(FakeDetector):
-        def detect(self, frame: Frame) -> list[Plate]:
+        def detect(self, frame: Frame, windows: Sequence[Window] = (), /) -> list[Plate]:
             if frame.index == 7:
                 raise RuntimeError("net")
-            return super().detect(frame)
+            return super().detect(frame, windows)
 
     passages: list[Passage] = []
     worker = Worker(fake_stages(detector=Failing()), ORIGIN, emit=passages.append)

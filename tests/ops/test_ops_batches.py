@@ -284,7 +284,12 @@ def test_motion_of_many_cameras(bench: Any) -> None:
         for camera, luma in enumerate(lumas):
             cpu.cell_levels(luma, expected_levels[camera])
             count = cpu.find_motion(
-                expected_levels[camera], expected[camera], lanes[camera], noise_factor=6.0, noise_least=0.5
+                expected_levels[camera],
+                expected[camera],
+                lanes[camera],
+                np.empty_like(lanes[camera]),
+                noise_factor=6.0,
+                noise_least=0.5,
             )
             assert np.array_equal(found[camera], expected_levels[camera])
             assert counts[camera] == count

@@ -23,6 +23,7 @@ class Road:
     def __init__(self, *, noise: float = 2.0) -> None:
         self.rng = np.random.default_rng(5)
         self.noise = noise
+        self.moved = np.zeros(SHAPE, np.uint8)
         self.ground = np.repeat(np.repeat(self.rng.uniform(60, 140, (HEIGHT // 8, WIDTH // 8)), 8, 0), 8, 1)
         first = self.levels(self.ground)
         self.scene = np.stack([first, np.full(SHAPE, 3.0, np.float32), first])
@@ -37,7 +38,7 @@ class Road:
 
     def show(self, picture: NDArray[np.float64], *, lanes: NDArray[np.uint8] = EVERYWHERE, look: bool = False) -> int:
         levels = self.levels(picture)
-        moved = OPERATIONS.find_motion(levels, self.scene, lanes, noise_factor=6.0, noise_least=0.5)
+        moved = OPERATIONS.find_motion(levels, self.scene, lanes, self.moved, noise_factor=6.0, noise_least=0.5)
         if look:
             self.scene[LOOKED_AT] = levels
         return moved
@@ -98,7 +99,9 @@ def test_it_counts_as_the_reference_does(seed: int, lighter: float, factor: floa
     lanes = rng.integers(0, 2, shape).astype(np.uint8)
     expected, changed = reference(levels, scene, lanes, factor)
     before = scene.copy()
-    found = OPERATIONS.find_motion(levels, scene, lanes, noise_factor=factor, noise_least=0.5)
+    moved = np.full(shape, 9, np.uint8)
+    found = OPERATIONS.find_motion(levels, scene, lanes, moved, noise_factor=factor, noise_least=0.5)
+    assert moved.sum() == found
     # The median is known to a quarter of a unit: cells at their very limit may fall either way.
     assert abs(found - expected) <= 2 + 0.1 * changed.sum()
     assert np.array_equal(scene[LOOKED_AT], before[LOOKED_AT])
