@@ -50,6 +50,34 @@ def _plate_chroma(
 
 def chroma_spread(chroma_u: NDArray[np.uint8], chroma_v: NDArray[np.uint8]) -> float:
     """See `anpr.ops.contract`."""
-    u = chroma_u[::SPREAD_STEP, ::SPREAD_STEP].astype(np.float32)
-    v = chroma_v[::SPREAD_STEP, ::SPREAD_STEP].astype(np.float32)
-    return float(np.hypot(u - np.median(u), v - np.median(v)).mean())
+    return float(_spread(chroma_u[::SPREAD_STEP, ::SPREAD_STEP], chroma_v[::SPREAD_STEP, ::SPREAD_STEP]))
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _spread(chroma_u: NDArray[np.uint8], chroma_v: NDArray[np.uint8]) -> float:
+    height, width = chroma_u.shape
+    counts = np.zeros((2, 256), np.int64)
+    for y in range(height):
+        for x in range(width):
+            counts[0, chroma_u[y, x]] += 1
+            counts[1, chroma_v[y, x]] += 1
+    middle_u, middle_v = _median(counts[0], height * width), _median(counts[1], height * width)
+    total = 0.0
+    for y in range(height):
+        for x in range(width):
+            u, v = chroma_u[y, x] - middle_u, chroma_v[y, x] - middle_v
+            total += np.sqrt(u * u + v * v)
+    return total / (height * width)
+
+
+@njit(cache=True, nogil=True)
+def _median(counts: NDArray[np.int64], samples: int) -> float:
+    """Of so many bytes, how often each occurs."""
+    below, lower = 0, -1
+    for level in range(256):
+        below += counts[level]
+        if lower < 0 and 2 * below >= samples:
+            lower = level
+        if 2 * below > samples:
+            return 0.5 * (lower + level)
+    return 0.5 * (lower + 255)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import hypot
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,20 +19,23 @@ def box_iou(a: tuple[float, float, float, float], b: tuple[float, float, float, 
 
 
 def quad_area(quad: NDArray[np.float32]) -> float:
-    """Signed area in px², positive for corners clockwise on a picture (y down)."""
-    x, y = quad[:, 0].astype(np.float64), quad[:, 1].astype(np.float64)
-    return float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2)
+    """Signed area of (4, 2) corners in px², positive if they are clockwise on a picture (y down)."""
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = quad.tolist()
+    return float((cx - ax) * (dy - by) - (dx - bx) * (cy - ay)) / 2
 
 
 def is_convex(quad: NDArray[np.float32]) -> bool:
-    """True if the corners turn clockwise all the way round (y down)."""
-    edges = np.roll(quad, -1, axis=0).astype(np.float64) - quad
-    following = np.roll(edges, -1, axis=0)
-    return bool((edges[:, 0] * following[:, 1] - edges[:, 1] * following[:, 0] > 0).all())
+    """True if the (4, 2) corners turn clockwise all the way round (y down)."""
+    corners = quad.tolist()
+    for (ax, ay), (bx, by), (cx, cy) in zip(corners, corners[1:] + corners[:1], corners[2:] + corners[:2], strict=True):
+        if not (bx - ax) * (cy - by) - (by - ay) * (cx - bx) > 0:
+            return False
+    return True
 
 
 def quad_size(quad: NDArray[np.float32]) -> tuple[float, float]:
     """Mean length of the two long sides and of the two upright sides: (width_px, height_px)."""
-    top, right = np.hypot(*(quad[1] - quad[0])), np.hypot(*(quad[2] - quad[1]))
-    bottom, left = np.hypot(*(quad[2] - quad[3])), np.hypot(*(quad[3] - quad[0]))
-    return float(top + bottom) / 2, float(right + left) / 2
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = quad.tolist()
+    top, right = hypot(bx - ax, by - ay), hypot(cx - bx, cy - by)
+    bottom, left = hypot(cx - dx, cy - dy), hypot(dx - ax, dy - ay)
+    return (top + bottom) / 2, (right + left) / 2
