@@ -31,6 +31,7 @@ from anpr.engine.crew import Crew
 from anpr.engine.messages import Ended, WorkerReport
 from anpr.engine.surface_loop import SurfaceLoop
 from anpr.records import Frame
+from anpr.video.memory import limit_blocks
 from anpr.video.surface_frame import SurfaceFrame
 
 REPORT_SECONDS = 1.0
@@ -53,6 +54,8 @@ def work(connection: Connection, assignment: Assignment) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     log.configure(level=assignment.log_level, as_json=assignment.log_as_json)
     cv2.setNumThreads(1)
+    if not limit_blocks():
+        structlog.get_logger().warning("camera_memory_unbounded", cure="install PyAV from its wheel")
     with closing(connection):
         line = Line(connection)
         _drive(line, assignment, stop)

@@ -67,7 +67,7 @@ def _spread(chroma_u: NDArray[np.uint8], chroma_v: NDArray[np.uint8]) -> float:
         for x in range(width):
             u, v = chroma_u[y, x] - middle_u, chroma_v[y, x] - middle_v
             total += np.sqrt(u * u + v * v)
-    return total / (height * width)
+    return float(total / (height * width))
 
 
 @njit(cache=True, nogil=True)

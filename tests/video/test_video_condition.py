@@ -79,6 +79,25 @@ def test_a_picture_that_shows_nothing_is_told_within_half_a_minute_and_taken_bac
     assert lasted == LEAVE_SECONDS
 
 
+def test_a_frozen_picture_is_told_in_time_though_the_encoder_shows_it_in_twelve_ways(day: Luma) -> None:
+    watch = PictureWatch()
+    assert judged(live(day, seconds=20), watch) == []
+    ways = list(live(day, seconds=12, noise=1.0, seed=7))
+    ((moment, condition, _),) = judged((ways[number % 12] for number in range(40)), watch, start=20.0)
+    assert condition == "frozen"
+    assert moment - 20.0 <= 30.0
+
+
+def test_a_smeared_lens_is_told_by_day(day: Luma) -> None:
+    watch = PictureWatch()
+    assert judged(live(day, seconds=10), watch) == []
+    passing = (np.roll(day, 9 * number, axis=0) for number in range(40))
+    smeared = (np.asarray(cv2.GaussianBlur(picture, (0, 0), 40), dtype=np.uint8) for picture in passing)
+    ((moment, condition, _),) = judged(smeared, watch, start=10.0)
+    assert condition in ("blurred", "covered")
+    assert moment - 10.0 <= 30.0
+
+
 @pytest.mark.parametrize(
     "weather",
     [
