@@ -19,6 +19,7 @@ FIGURES = {
     "pipeline": {"frames_per_s", "decode_frames_per_s", "ratio", "detect_ms", "read_ms", "track_ms"},
     "calibration": {"ece", "crops_ece", "scenes_ece", "right_0.99", "accepted_0.99", "blurred_accepted_0.9"},
     "accuracy": {"crops_exact", "cars_exact", "motorbikes_exact", "found", "false_per_1000", "ece"},
+    "lazy_gop": {"expressway_1_5_recall", "expressway_1_5_exact", "expressway_1_5_decoded", "expressway_1_5_saved"},
     "plate_width": {"cpu_1080p_200px_found", "stills_1080p_200px_exact"},
     "rules": {"sightings_per_s", "p99_ms", "rss_mb", "stored_sightings_per_s", "rebuild_s_per_million", "passages"},
     "streams": {"ratio_full", "ratio_gated", "streams_full", "streams_gated", "capture", "exact", "event_p95_ms"}
