@@ -14,7 +14,7 @@ VERSION = next(
 
 CPU = ["onnxruntime>=1.26"]
 XLSX = ["openpyxl>=3.1"]
-BRIDGES = ["httpx>=0.28", "paho-mqtt>=2.1,<3", "nats-py>=2.9,<3"]
+BRIDGES = ["httpx>=0.28", "paho-mqtt>=2.1,<3", "nats-py>=2.9,<3", "confluent-kafka>=2.8,<3"]
 EXPORT = ["pyarrow>=18.0"]
 EXTRAS = {
     "cpu": CPU,

@@ -21,19 +21,26 @@ Each carries what is wrong, where (file, line, camera), and the cure. `str(error
 
 from __future__ import annotations
 
+from anpr.privacy import Private
+
 
 class AnprError(Exception):
-    """The root. `place` is the file, `file:line:column`, camera or endpoint; `cure` what a person can do about it."""
+    """The root. `place` is the file, `file:line:column`, camera or endpoint; `cure` what a person can do about it.
+
+    A `problem` that is `Private` makes the whole text so.
+    """
 
     def __init__(self, problem: str, *, place: str = "", cure: str = "") -> None:
         self.problem = problem
         self.place = place
         self.cure = cure
-        text = f"{place}: {problem}" if place else problem
-        super().__init__(f"{text} ({cure})" if cure else text)
+        head = f"{place}: " if place else ""
+        text = f"{head}{problem} ({cure})" if cure else f"{head}{problem}"
+        super().__init__(Private(text, masked=head + problem.masked) if isinstance(problem, Private) else text)
 
     def __str__(self) -> str:
-        return str(self.args[0])
+        text: str = self.args[0]
+        return text
 
 
 class ConfigError(AnprError, ValueError):
@@ -45,7 +52,10 @@ class ConfigError(AnprError, ValueError):
 
 
 class PlateError(AnprError, ValueError):
-    """A text cannot be a Vietnamese plate; the problem says why."""
+    """A text cannot be a Vietnamese plate; the problem says why, and quotes it."""
+
+    def __init__(self, problem: str, *, place: str = "", cure: str = "") -> None:
+        super().__init__(Private(problem), place=place, cure=cure)
 
 
 class WatchListError(AnprError, ValueError):

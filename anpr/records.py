@@ -255,8 +255,7 @@ class CoverageGap(msgspec.Struct, frozen=True, kw_only=True):
 Record = Sighting | Hit | CoverageGap
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A record as its box committed it: what the store gives out and the bus carries."""
 
     box: str

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "anpr"
 LAYERS = [
-    {"errors", "records", "clock", "assets", "endpoints", "log", "metrics"},
+    {"errors", "records", "clock", "assets", "endpoints", "log", "metrics", "privacy"},
     {"plates"},
     {"config"},
     {"ops"},

@@ -1,15 +1,16 @@
-"""Log lines: one JSON object each, in UTC, without credentials."""
+"""Log lines: one JSON object each, in UTC, without credentials and plates."""
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 import structlog
-from hypothesis import given
-from hypothesis import strategies as st
 
 from anpr import log
+from anpr.privacy import Private
 
 
 @pytest.fixture(autouse=True)
@@ -61,18 +62,65 @@ def test_a_terminal_gets_text_without_credentials() -> None:
     assert not stream.getvalue().startswith("{")
 
 
-@given(st.from_regex(r"[A-Za-z0-9:%!.-]{1,20}", fullmatch=True))
-def test_redact_hides_every_user_info_and_is_idempotent(user_info: str) -> None:
-    text = log.redact(f"see rtsp://{user_info}@host:554/path now")
-    assert text == "see rtsp://***@host:554/path now"
-    assert log.redact(text) == text
+def test_plates_are_masked_however_deep() -> None:
+    stream, logger = lines()
+    bad = Private("line 5: '30A-1O3.45' is no plate", masked="line 5: no plate")
+    logger.warning(
+        "told", problem="30A-123.45 is there twice", deep=[{"29-H1 123.45": ("AB-12-34", bad)}], raw=b"30A12345"
+    )
+    try:
+        raise KeyError("30A12345")
+    except KeyError:
+        logger.exception("failed")
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert first["problem"] == "30A*** is there twice"
+    assert first["deep"] == [{"29-***": ["AB-***", "line 5: no plate"]}]
+    assert first["raw"] == "30A***"
+    assert "KeyError: '30A***'" in second["exception"]
 
 
-def test_masked_plates_keep_too_little_to_find_a_vehicle() -> None:
-    assert log.mask_plate("30A12345") == "30A1***5"
-    assert log.mask_plate("30A") == "***"
+def test_names_and_numbers_stay_as_they_are() -> None:
+    stream, logger = lines()
+    logger.info("told", camera="12A-3456", version="30a12345", pid=123456, share=0.5, open=True, none=None)
+    event = json.loads(stream.getvalue())
+    assert (event["camera"], event["version"]) == ("12A-3456", "30a12345")
+    assert (event["pid"], event["share"], event["open"], event["none"]) == (123456, 0.5, True, None)
 
 
-@pytest.mark.parametrize("url", ["rtsp://a:hunter2@host/x", "rtsp:/a:hunter2@host/x", "rtsp://a:p/hunter2?@host/x"])
-def test_redact_hides_passwords_of_any_spelling(url: str) -> None:
-    assert log.redact(f"{url}: no such file") == f"{url.partition('a:')[0]}***@host/x: no such file"
+def test_plates_stand_in_clear_only_if_asked_for() -> None:
+    stream, logger = lines(plates="clear")
+    logger.info("told", problem=Private("'30A-123.45'"), url="rtsp://a:hunter2@h/")
+    event = json.loads(stream.getvalue())
+    assert event["problem"] == "'30A-123.45'"
+    assert event["url"] == "rtsp://***@h/"
+
+
+def test_a_terminal_gets_text_without_plates() -> None:
+    stream, logger = lines(as_json=False)
+    try:
+        raise KeyError("30A12345")
+    except KeyError as error:
+        logger.error("failed", exc_info=error, problem="30A12345")
+    assert "Traceback" in stream.getvalue()
+    assert "30A12345" not in stream.getvalue()
+    assert stream.getvalue().count("30A***") >= 2
+
+
+CRASHES = {
+    "main": "raise KeyError('30A12345')",
+    "thread": "import threading; t = threading.Thread(target=lambda: {}['30A12345']); t.start(); t.join()",
+    "library": "import logging; logging.getLogger('kafka').error('30A12345 at %s', 'rtsp://a:hunter2@h/')",
+    "warning": "import warnings; warnings.warn('30A12345')",
+}
+
+
+@pytest.mark.parametrize("how", CRASHES)
+def test_what_others_write_to_stderr_goes_through_the_log(how: str) -> None:
+    program = f"from anpr import log\nlog.configure()\nlog.take_over()\n{CRASHES[how]}\n"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    (line,) = ended.stderr.splitlines()
+    assert json.loads(line)["event"] == ("crashed" if how in ("main", "thread") else "library_says")
+    assert "30A***" in line
+    assert "30A12345" not in line
+    assert "hunter2" not in line
+    assert ended.returncode == (1 if how == "main" else 0)

@@ -1,4 +1,4 @@
-"""From a box's reliable feed to somebody else's broker: webhook, MQTT 5, NATS JetStream.
+"""From a box's reliable feed to somebody else's broker: webhook, MQTT 5, NATS JetStream, Kafka.
 
 A bridge is a consumer of the box like any other, in a process of its own. It acknowledges an event to the box only when
 the broker has acknowledged it, or when it lies in the dead-letter file with the reason.

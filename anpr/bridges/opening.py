@@ -15,7 +15,7 @@ from anpr.bridges.dead_letters import DeadLetters
 from anpr.bridges.sink import Sink
 from anpr.bus import ClientKeys, DurableSubscriber
 from anpr.clock import Clock
-from anpr.config.bridge import BridgeFile, Mqtt, Nats, Secured, Webhook
+from anpr.config.bridge import BridgeFile, Kafka, Mqtt, Nats, Secured, Webhook
 from anpr.errors import ConfigError
 
 WINDOW = 256
@@ -52,6 +52,8 @@ def _sink(config: BridgeFile, *, clock: Clock) -> Sink:
             return _mqtt(config.mqtt, client_id=config.mqtt.client_id or config.feed.consumer)
         if config.nats is not None:
             return _nats(config.nats, name=f"anpr {config.feed.consumer}")
+        if config.kafka is not None:
+            return _kafka(config.kafka, client_id=f"anpr-{config.feed.consumer}")
         raise AssertionError("a bridge file names one broker")
     except ModuleNotFoundError as error:
         raise ConfigError(
@@ -115,6 +117,28 @@ def _nats(broker: Nats, *, name: str) -> Sink:
             password=_shown(broker.secret),
             token=_shown(broker.token or broker.token_file),
             timeout_seconds=broker.timeout_seconds,
+        )
+    )
+
+
+def _kafka(cluster: Kafka, *, client_id: str) -> Sink:
+    from anpr.bridges.kafka import KafkaOptions, KafkaSink
+
+    if cluster.tls:
+        _tls(cluster)  # librdkafka reads certificates itself, and tells of bad ones only later
+    return KafkaSink(
+        KafkaOptions(
+            servers=cluster.servers,
+            client_id=client_id,
+            topic_prefix=cluster.topic_prefix,
+            tls=cluster.tls,
+            ca_file=cluster.ca_file,
+            certificate_file=cluster.certificate_file,
+            key_file=cluster.key_file,
+            sasl=cluster.sasl,
+            user=_shown(cluster.user),
+            password=_shown(cluster.secret),
+            timeout_seconds=cluster.timeout_seconds,
         )
     )
 

@@ -107,7 +107,9 @@ class Bus:
         """Send a committed event to whoever listens now; consumers get it in their turn. Raises BusError."""
         if self._delivery is not None:
             self._delivery.committed(event.seq)
-        self._publisher.publish(event)
+        payload = self._publisher.publish(event)
+        if self._delivery is not None:
+            self._delivery.remember(event.seq, payload)
 
     def turn(self) -> bool:
         """What the owner's loop calls often; True if there is more to do right away. Raises BusError."""

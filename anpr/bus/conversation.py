@@ -177,7 +177,7 @@ class Conversation:
             return [], False
         match reply:
             case Welcome():
-                return self._begin(reply), False
+                return ([] if self.open else self._begin(reply)), False
             case Goodbye(reason="unknown session" | "stopping"):
                 self.open = False
                 return [], reply.reason == "unknown session"
@@ -234,6 +234,9 @@ class Conversation:
 
     def _take(self, sent: Sent, payload: bytes) -> tuple[list[Event | Gap], bool]:
         if not self.open:
+            return [], False
+        if sent.seq <= self._held[sent.lane].seq:
+            self.counters.add("messages_dropped", reason="repeated")
             return [], False
         if sent.previous != self._held[sent.lane].seq:
             self.open = False

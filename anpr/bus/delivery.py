@@ -8,12 +8,14 @@ turn does a bounded amount of work, and never waits for anybody.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 import zmq
 
+from anpr.bus.connections import Peer
 from anpr.bus.door import BoundSocket, Door
 from anpr.bus.events import encode, event_id
 from anpr.bus.protocol import (
@@ -29,12 +31,14 @@ from anpr.bus.protocol import (
     Position,
     Progress,
     Reply,
+    Request,
     Sent,
     Welcome,
     decode_request,
     encode_frame,
 )
 from anpr.bus.session import LaneState, Log, Session
+from anpr.bus.sparing import Sparing
 from anpr.clock import Clock
 from anpr.errors import BusError
 from anpr.metrics import Counters
@@ -47,10 +51,12 @@ SILENT_SECONDS = 30.0
 """A consumer without a word for so long has no session any more; it gets a new one when it speaks again."""
 MOST_REQUESTS = 1000
 """Taken in one turn."""
+MOST_REMEMBERED = 256
+"""Events whose JSON is kept, some 500 KB: consumers that keep up take it from there."""
 TURN_SECONDS = 0.05
 """How long one turn may send."""
-TELL_AGAIN_SECONDS = 60.0
-"""The same consumer's refusals are told in the log once in so long."""
+MOST_TOLD = 10
+"""How often a consumer's coming, and its going, is told in the log within a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +107,9 @@ class Delivery:
         """By the socket's name for the connection; at most one for each consumer."""
         self._alive_at_seconds = self._save_at_seconds = clock.monotonic_seconds()
         self._logger = structlog.get_logger()
-        self._told: dict[tuple[str, str], float] = {}
-        self._generation = door.generation
+        self._sparing = Sparing(clock)
+        self._payloads: dict[int, bytes] = {}
+        """JSON of the newest events, by their number."""
         self._bound = self._bind(endpoint)
         self.endpoint = self._bound.endpoint
         self._last_seq = log.last_seq
@@ -129,18 +136,23 @@ class Delivery:
         """Events up to this number are in the log."""
         self._last_seq = last_seq
 
+    def remember(self, seq: int, payload: bytes) -> None:
+        """The JSON of an event, which need not be made again for each consumer."""
+        if len(self._payloads) >= MOST_REMEMBERED:
+            del self._payloads[next(iter(self._payloads))]
+        self._payloads[seq] = payload
+
     def turn(self) -> bool:
         """Hear the consumers and send what there is room for; True if there is more to do right away.
 
         Raises BusError if the socket is closed, StoreError if the log cannot be read.
         """
-        if self._door.generation != self._generation:
-            self._sessions.clear()
-            self._bound = self._door.bind_again(self._bound, self._bind)
-            self._generation = self._door.generation
         now = self._clock.monotonic_seconds()
+        self._forget_all(lambda connection: connection.cut)
         try:
             more = self._hear(now)
+            if not more:
+                self._forget_all(lambda connection: connection.gone)  # its last words have been heard
             more = self._send_events(now) or more
             if now >= self._alive_at_seconds:
                 self._alive_at_seconds = now + ALIVE_SECONDS
@@ -196,30 +208,63 @@ class Delivery:
                 peer, *frames = self._bound.socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return False
-            name = peer.bytes
-            try:
-                if len(frames) != 1:
-                    raise BusError(f"a request of {len(frames)} frames is not ours")
-                request = decode_request(frames[0].bytes)
-            except BusError:
-                self.counters.add("requests_refused", reason="not ours")
-                continue
-            self._bound.connections.heard(frames[0])
-            if isinstance(request, Hello):
-                self._welcome(name, request, _user(frames[0]), now)
-                continue
-            session = self._sessions.get(name)
-            if session is None or session.number != request.session:
-                self.counters.add("requests_refused", reason="unknown session")
-                self._say(name, Goodbye(session=request.session, reason="unknown session"))
-            elif isinstance(request, Leave):
-                self._forget(session)
-            elif not self._note_progress(session, request, now):
-                self.counters.add("requests_refused", reason="protocol")
-                self._end(session, "protocol")
+            request: Request | None = None
+            with contextlib.suppress(BusError):
+                request = decode_request(frames[0].bytes) if len(frames) == 1 else None
+            connection = self._bound.connections.heard(frames[-1], ours=request is not None)
+            session = self._sessions.get(peer.bytes)
+            if connection is None and session is not None and not session.connection.cut:
+                connection = session.connection
+            if connection is not None:
+                self._answer(peer.bytes, session, connection, request, frames[-1], now)
         return True
 
-    def _welcome(self, peer: bytes, hello: Hello, user: str, now: float) -> None:
+    def _answer(
+        self,
+        name: bytes,
+        session: Session | None,
+        connection: Peer,
+        request: Request | None,
+        frame: zmq.Frame,
+        now: float,
+    ) -> None:
+        """`request` None: what came is none of ours."""
+        if isinstance(request, Hello) and session is not None and session.has_answered(request):
+            self._bound.connections.bear(connection, now)
+            self.counters.add("requests_refused", reason="repeated")
+            return
+        if request is not None and session is not None and session.number == request.session:
+            if isinstance(request, Leave):
+                self._forget(session)
+                return
+            if isinstance(request, Progress):
+                news = self._note_progress(session, request, now)
+                if news is None:
+                    self.counters.add("requests_refused", reason="protocol")
+                    self._end(session, "protocol")
+                elif not news:
+                    self._bound.connections.bear(connection, now)  # too many of these, too, are a flood
+                return
+        if not self._bound.connections.bear(connection, now):
+            self.counters.add("requests_refused", reason="too many")
+            if (untold := self._sparing.due("too many")) is not None:
+                consumer = request.consumer if isinstance(request, Hello) else ""
+                self._logger.warning(
+                    "consumer_refused",
+                    consumer=consumer,
+                    reason="too many requests",
+                    key_of=self._door.name_of(frame),
+                    untold=untold,
+                )
+        elif isinstance(request, Hello):
+            self._welcome(name, connection, request, self._door.name_of(frame), now)
+        elif request is None:
+            self.counters.add("requests_refused", reason="not ours")
+        else:
+            self.counters.add("requests_refused", reason="unknown session")
+            self._say(name, Goodbye(session=request.session, reason="unknown session"))
+
+    def _welcome(self, peer: bytes, connection: Peer, hello: Hello, user: str, now: float) -> None:
         consumer = self._consumers.get(hello.consumer)
         reason: Farewell | None = None
         if consumer is None:
@@ -228,7 +273,11 @@ class Delivery:
             reason = "wrong key"
         if consumer is None or reason is not None:
             self.counters.add("requests_refused", reason=reason or "")
-            self._tell_refusal(hello.consumer, reason or "", user, now)
+            known = hello.consumer if consumer is not None else ""
+            if (untold := self._sparing.due(known, reason or "")) is not None:
+                self._logger.warning(
+                    "consumer_refused", consumer=hello.consumer, reason=reason, key_of=user, untold=untold
+                )
             self._say(peer, Goodbye(session=hello.session, reason=reason or "protocol"))
             return
         for other in [each for each in self._sessions.values() if each.consumer == hello.consumer]:
@@ -236,7 +285,8 @@ class Delivery:
                 self._forget(other)
             else:
                 self.counters.add("consumers_replaced")
-                self._logger.warning("consumer_replaced", consumer=hello.consumer)
+                if (untold := self._sparing.due("replaced", hello.consumer, most=MOST_TOLD)) is not None:
+                    self._logger.warning("consumer_replaced", consumer=hello.consumer, untold=untold)
                 self._end(other, "replaced")
         starts, renumbered, expired_after = self._starts(hello)
         safe = dict(zip(LANES, self._positions[hello.consumer], strict=True))
@@ -246,6 +296,7 @@ class Delivery:
             peer=peer,
             instance=hello.instance,
             number=hello.session,
+            connection=connection,
             most_in_flight=hello.window,
             most_per_second=consumer.most_per_second,
             starts=starts,
@@ -255,9 +306,14 @@ class Delivery:
         self._sessions[peer] = session
         self._keep(session)
         self.counters.add("consumers_welcomed")
-        self._logger.info(
-            "consumer_welcomed", consumer=hello.consumer, behind=session.behind(self._last_seq), renumbered=renumbered
-        )
+        if (untold := self._sparing.due("welcomed", hello.consumer, most=MOST_TOLD)) is not None:
+            self._logger.info(
+                "consumer_welcomed",
+                consumer=hello.consumer,
+                behind=session.behind(self._last_seq),
+                renumbered=renumbered,
+                untold=untold,
+            )
         welcome = Welcome(
             session=hello.session,
             box=self._box,
@@ -297,15 +353,18 @@ class Delivery:
         event = self._log.event_at(position.seq) if position.seq else None
         return event is None or position.id in ("", event_id(event))  # None: so old that it is not kept any more
 
-    def _note_progress(self, session: Session, progress: Progress, now: float) -> bool:
-        """False if it says what cannot be."""
+    def _note_progress(self, session: Session, progress: Progress, now: float) -> bool | None:
+        """Whether it brings something new; None if it says what cannot be."""
+        taken = progress.taken - session.taken
         if not session.note_taken(progress.taken, now):
-            return False
+            return None
         for lane, seq in (("hits", progress.hits), ("rest", progress.rest)):
-            if seq is not None and session.note_acknowledged(lane, seq) is None:  # type: ignore[arg-type]
-                return False
+            moved = session.note_acknowledged(lane, seq) if seq is not None else 0  # type: ignore[arg-type]
+            if moved is None:
+                return None
+            taken += moved
         self._keep(session)
-        return True
+        return taken > 0
 
     def _keep(self, session: Session) -> None:
         """Note what is safe with the consumer; a lane that is all safe is so up to the newest event of any lane."""
@@ -340,7 +399,7 @@ class Delivery:
     def _send(self, session: Session, lane: Lane, event: Event, now: float) -> bool:
         """False if there is no room in the socket, or nobody there any more."""
         try:
-            _, payload = encode(event)
+            payload = self._payloads.get(event.seq) or encode(event)[1]
         except BusError as error:
             self._logger.error("event_unsendable", seq=event.seq, problem=str(error))
             self.counters.add("events_undelivered", reason="unsendable")
@@ -400,20 +459,12 @@ class Delivery:
         if session.peer in self._sessions:
             self._forget(session)
 
+    def _forget_all(self, which: Callable[[Peer], bool]) -> None:
+        for session in [each for each in self._sessions.values() if which(each.connection)]:
+            self._forget(session)
+
     def _forget(self, session: Session) -> None:
         del self._sessions[session.peer]
-        self._logger.info("consumer_left", consumer=session.consumer, behind=session.behind(self._last_seq))
-
-    def _tell_refusal(self, consumer: str, reason: str, user: str, now: float) -> None:
-        known = consumer if consumer in self._consumers else ""
-        if now - self._told.get((known, reason), -TELL_AGAIN_SECONDS) >= TELL_AGAIN_SECONDS:
-            self._told[known, reason] = now
-            self._logger.warning("consumer_refused", consumer=consumer, reason=reason, key_of=user)
-
-
-def _user(frame: zmq.Frame) -> str:
-    """Whose key the sender has; empty on a link without keys."""
-    try:
-        return str(frame.get("User-Id"))
-    except zmq.ZMQError:
-        return ""
+        if (untold := self._sparing.due("left", session.consumer, most=MOST_TOLD)) is not None:
+            behind = session.behind(self._last_seq)
+            self._logger.info("consumer_left", consumer=session.consumer, behind=behind, untold=untold)

@@ -2,13 +2,14 @@
 
 With keys, every socket speaks CURVE, and this is also the ZAP handler (https://rfc.zeromq.org/spec/27/) that libzmq
 asks about each client's key; it runs in the owner's loop, not in a thread. The keys are read again when their files
-change: a key that is taken away, and a new key of the box, close every connection, and whoever is still allowed comes
-back within a second. Live subscribers see a gap if one falls into it; consumers go on where they were.
+change: the connections of a key that is taken away end, and nobody else's do. A new key of the box ends all of them,
+and whoever knows it comes back at once: live subscribers see a gap if one falls into it, consumers go on where they
+were.
 """
 
 from __future__ import annotations
 
-import threading
+import struct
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -17,43 +18,60 @@ import structlog
 import zmq
 from zmq.utils import z85
 
-from anpr.bus.connections import Connections
-from anpr.bus.keys import AllowList, ServerKeys, fingerprint, read_pair
+from anpr.bus.connections import KEY_PROPERTY, Connections, key_of
+from anpr.bus.keys import AllowList, KeyPair, ServerKeys, fingerprint, read_pair
 from anpr.bus.sockets import check_reach, set_common_options, told_as_bus_errors
+from anpr.bus.sparing import Sparing
 from anpr.clock import Clock
 from anpr.errors import BusError
 from anpr.metrics import Counters
 
 LOOK_SECONDS = 1.0
 """How often the files of keys are looked at, and slow peers for."""
-TELL_AGAIN_SECONDS = 60.0
-"""A refused key is told in the log once in so long."""
 MOST_REFUSED = 256
-"""Refused keys that are remembered."""
+"""Keys that were taken away whose names are remembered."""
+MOST_NAMED = 16
+"""Unknown keys that are counted each by its fingerprint; whoever makes more is counted together with others."""
 MOST_QUESTIONS = 100
 """Answered in one turn."""
+MOST_TOLD = 32
+"""Refused keys that are told in the log within a minute, each of them once."""
 
 _ZAP_ENDPOINT = "inproc://zeromq.zap.01"
-_REBIND_TRIES = 50
-_REBIND_SECONDS = 0.01
+_LENGTH = struct.Struct(">I")
 
 
 class BoundSocket:
-    """A socket that is bound to an endpoint, and its connections; made anew when the keys change."""
+    """A socket that is bound to an endpoint, and its connections."""
 
     def __init__(self, socket: zmq.Socket[bytes], connections: Connections, endpoint: str) -> None:
+        """Raises ZMQError if the endpoint cannot be had."""
         self.socket = socket
         self.connections = connections
         self.endpoint = endpoint
+        self._unbound = False
+        self.bind()
+        self.endpoint = connections.endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def files(self) -> list[int]:
         """Its descriptor, which becomes readable when something has come; none if it is closed."""
         return [] if self.socket.closed else [self.socket.fileno()]
 
-    def close(self, *, linger_milliseconds: int | None = None) -> None:
-        """Without `linger_milliseconds`, what is queued is sent for as long as the socket's own option says."""
-        self.connections.close()
-        self.socket.close(linger=linger_milliseconds)
+    def bind(self) -> None:
+        """Listen. Raises ZMQError if the endpoint cannot be had."""
+        self.socket.bind(self.endpoint)
+        self.connections.listening, self._unbound = True, False
+
+    def show(self, pair: KeyPair) -> None:
+        """Show this key of the box from now on.
+
+        libzmq takes keys over when it begins to listen, so this ends the listening, and with it all connections; it
+        does so in its own thread, and `bind` may be called once `connections.listening` has fallen.
+        """
+        self.socket.curve_publickey, self.socket.curve_secretkey = pair.public, pair.secret
+        if not self._unbound:
+            self._unbound = True
+            self.socket.unbind(self.endpoint)
 
 
 class Door:
@@ -66,11 +84,10 @@ class Door:
         keys: ServerKeys | None = None,
         allow_unencrypted: bool = False,
         most_connections: int = 64,
+        counters: Counters | None = None,
     ) -> None:
         """Without `keys` nothing is encrypted and nobody is asked who he is. Raises BusError if a key is missing."""
-        self.counters = Counters()
-        self.generation = 0
-        """Rises when every socket must be made anew, for the sake of changed keys."""
+        self.counters = Counters() if counters is None else counters
         self.encrypted = keys is not None
         self._clock = clock
         self._keys = keys
@@ -79,8 +96,9 @@ class Door:
         self._bound: list[BoundSocket] = []
         self._look_at_seconds = clock.monotonic_seconds() + LOOK_SECONDS
         self._log = structlog.get_logger()
-        self._told: dict[str, float] = {}
-        """When a refused key was last told, by its fingerprint."""
+        self._sparing = Sparing(clock)
+        self._named: set[str] = set()
+        """Fingerprints of unknown keys that are counted each by itself."""
         self._former: dict[bytes, str] = {}
         """Names of keys that were taken away."""
         self._problem = ""
@@ -129,44 +147,30 @@ class Door:
             connections = Connections(
                 socket, counters=self.counters, most=self._most_connections, most_messages=most_messages
             )
-            bound = BoundSocket(socket, connections, endpoint)
         except BaseException:
             socket.close(linger=0)
             raise
         try:
             with told_as_bus_errors(endpoint, cure="is another anpr running, and is the address this machine's?"):
-                socket.bind(endpoint)
+                bound = BoundSocket(socket, connections, endpoint)
         except BaseException:
-            bound.close(linger_milliseconds=0)
+            connections.close()
+            socket.close(linger=0)
             raise
-        bound.endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._bound.append(bound)
         return bound
 
-    def bind_again(self, old: BoundSocket, bind: Callable[[str], BoundSocket]) -> BoundSocket:
-        """Close `old`, with every connection, and bind its endpoint anew, with the keys of now.
-
-        Raises BusError if that fails; may then be called again, with the same `old`.
-        """
-        tries = 1
-        if old in self._bound:
-            tries = _REBIND_TRIES
-            self._bound.remove(old)
-            old.close(linger_milliseconds=0)
-        for left in reversed(range(tries)):
-            try:
-                return bind(old.endpoint)
-            except BusError:
-                if not left:
-                    raise
-                self._clock.wait(threading.Event(), _REBIND_SECONDS)  # libzmq closes the listener in its own thread
-        raise AssertionError
+    def name_of(self, frame: zmq.Frame) -> str:
+        """Whose key the sender of `frame` has, by the keys of now; empty without keys, and if it is allowed no more."""
+        return self._allowed.names.get(key_of(frame), "") if self._allowed is not None else ""
 
     def turn(self) -> None:
         """Answer who may come in, see who came and went, and read changed keys."""
         self._answer()
         for bound in self._bound:
             bound.connections.turn()
+            if not bound.connections.listening:
+                self._listen_again(bound)
         now = self._clock.monotonic_seconds()
         if now < self._look_at_seconds:
             return
@@ -197,28 +201,33 @@ class Door:
             except zmq.Again:
                 return
             peer, _, _, request, _, address, _, mechanism, *credentials = frames
-            name = self._name_of(mechanism, credentials, address.decode(errors="replace"))
+            key = bytes(z85.encode(credentials[0])) if mechanism == b"CURVE" and len(credentials) == 1 else b""
+            name = self._admit(key, address.decode(errors="replace"))
             verdict = (b"200", b"", name.encode()) if name else (b"400", b"this key is not allowed", b"")
-            self._zap.send_multipart([peer, b"", b"1.0", request, *verdict, b""])
+            self._zap.send_multipart([peer, b"", b"1.0", request, *verdict, _property(KEY_PROPERTY, key)])
 
-    def _name_of(self, mechanism: bytes, credentials: list[bytes], address: str) -> str:
+    def _admit(self, public: bytes, address: str) -> str:
         """Whose key it is; empty if nobody's who may come in."""
-        if mechanism != b"CURVE" or len(credentials) != 1 or self._allowed is None:
-            return ""
-        public = bytes(z85.encode(credentials[0]))
-        name = self._allowed.names.get(public)
+        name = self._allowed.names.get(public) if self._allowed is not None else None
         if name is not None:
             return name
-        former = self._former.get(public)
-        reason = f"key of {former} was taken away" if former else "unknown key"
-        self.counters.add("keys_refused", reason="taken away" if former else "unknown")
-        mark, now = fingerprint(public), self._clock.monotonic_seconds()
-        if now - self._told.get(mark, -TELL_AGAIN_SECONDS) >= TELL_AGAIN_SECONDS:
-            if len(self._told) >= MOST_REFUSED:
-                del self._told[next(iter(self._told))]
-            self._told[mark] = now
-            self._log.warning("key_refused", reason=reason, fingerprint=mark, address=address)
+        former, mark = self._former.get(public), fingerprint(public)
+        if former is None and len(self._named) < MOST_NAMED:
+            self._named.add(mark)
+        known = former or (mark if mark in self._named else "others")
+        self.counters.add("keys_refused", reason=f"{'taken away' if former else 'unknown'}: {known}")
+        if self._sparing.due(mark) is not None and (untold := self._sparing.due("", most=MOST_TOLD)) is not None:
+            reason = f"key of {former} was taken away" if former else "unknown key"
+            self._log.warning("key_refused", reason=reason, fingerprint=mark, address=address, untold=untold)
         return ""
+
+    def _listen_again(self, bound: BoundSocket) -> None:
+        """After the box's own key has changed; tried at each turn."""
+        try:
+            bound.bind()
+        except zmq.ZMQError as error:
+            if self._sparing.due("deaf", bound.endpoint) is not None:
+                self._log.error("endpoint_deaf", endpoint=bound.endpoint, problem=error.strerror or str(error))
 
     def _look_at_keys(self) -> None:
         if self._keys is None or self._allowed is None:
@@ -232,7 +241,8 @@ class Door:
         if pair != self._pair:
             self._log.info("own_key_changed", fingerprint=fingerprint(pair.public))
             self._pair = pair
-            self.generation += 1
+            for bound in self._bound:
+                bound.show(pair)
 
     def _look_at_clients(self, allowed: AllowList) -> None:
         before = dict(allowed.names)
@@ -250,7 +260,8 @@ class Door:
                 "keys_changed", allowed=sorted(set(allowed.names.values())), taken_away=sorted(gone.values())
             )
             self._tell_unreadable()
-            self.generation += bool(gone)
+            for bound in self._bound if gone else ():
+                bound.connections.cut_off(gone)
 
     def _tell_unreadable(self) -> None:
         for path, problem in (self._allowed.unreadable if self._allowed else {}).items():
@@ -261,3 +272,8 @@ class Door:
         if problem != self._problem:
             self._problem = problem
             self._log.error("keys_unreadable", problem=problem)
+
+
+def _property(name: str, value: bytes) -> bytes:
+    """Metadata of an answer, as ZMTP 3 writes it: what libzmq then says with each message of the peer."""
+    return bytes([len(name)]) + name.encode() + _LENGTH.pack(len(value)) + value

@@ -85,8 +85,7 @@ class DurableSubscriber(Reader[Event | Gap]):
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
 
         def prepare(socket: zmq.Socket[bytes]) -> None:
-            socket.rcvhwm = 2 * window
-            socket.immediate = True  # a request is for a connection that stands
+            socket.rcvhwm = 2 * window  # not `immediate`: a connection lost between two frames would end the process
 
         try:
             self._link = Link(
@@ -195,6 +194,9 @@ class DurableSubscriber(Reader[Event | Gap]):
 
     def _send(self, request: Request) -> None:
         try:
-            self._link.socket.send(encode_frame(request), zmq.NOBLOCK)
+            if self._link.connected:  # a request is for a connection that stands
+                self._link.socket.send(encode_frame(request), zmq.NOBLOCK)
+                return
         except zmq.Again:
-            self.counters.add("requests_unsent")  # nobody is there; a hello follows when somebody is
+            pass
+        self.counters.add("requests_unsent")  # nobody is there; a hello follows when somebody is

@@ -123,15 +123,16 @@ class Unknown:
     seq: int
 
 
+_nulls_in = re.compile(b"null").findall
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Message)
 _ANY_DECODER = msgspec.json.Decoder(_AnyMessage)
-_KINDS: dict[type[Record], tuple[Any, str]] = {
-    Sighting: (SightingMessage, "urn:anpr:schema:vn.anpr.sighting.v1#/$defs/Sighting"),
-    Hit: (HitMessage, "urn:anpr:schema:vn.anpr.hit.v1#/$defs/Hit"),
-    CoverageGap: (CoverageMessage, "urn:anpr:schema:vn.anpr.coverage.v1#/$defs/CoverageGap"),
+_KINDS: dict[type[Record], tuple[Any, str, str]] = {
+    Sighting: (SightingMessage, "urn:anpr:schema:vn.anpr.sighting.v1#/$defs/Sighting", "sighting"),
+    Hit: (HitMessage, "urn:anpr:schema:vn.anpr.hit.v1#/$defs/Hit", "hit"),
+    CoverageGap: (CoverageMessage, "urn:anpr:schema:vn.anpr.coverage.v1#/$defs/CoverageGap", "coverage"),
 }
-"""The message that carries each kind of record, and the schema of its data."""
+"""The message that carries each kind of record, the schema of its data, and its name in topics and ids."""
 _MAY_BE_NONE = {
     record: tuple(field.name for field in msgspec.structs.fields(record) if field.default is None)
     for record in (Sighting, Hit, CoverageGap)
@@ -143,16 +144,16 @@ _TYPES = frozenset(str(message.__struct_config__.tag) for message in MESSAGES)
 def encode(thing: Event | Heartbeat) -> tuple[bytes, bytes]:
     """The two frames of a message: topic and JSON. Raises BusError if the thing does not fit a message."""
     try:
-        payload = _ENCODER.encode(_message(thing))
+        topic, payload, nulls = _encode_event(thing) if isinstance(thing, Event) else _encode_heartbeat(thing)
     except (OverflowError, ValueError) as error:
         raise BusError(f"an event cannot be sent: {error}", cure="see its times and numbers") from error
     if len(payload) > MAX_MESSAGE_BYTES:
         raise BusError(
             f"an event of {len(payload)} bytes cannot be sent", cure=f"keep records below {MAX_MESSAGE_BYTES} bytes"
         )
-    if payload.count(b"null") != _absent(thing):
+    if nulls:
         decode(payload)  # NaN and infinity become null, which no receiver takes: better told here than lost there
-    return topic_of(thing).encode(), payload
+    return topic, payload
 
 
 def decode(payload: bytes | memoryview) -> Event | Heartbeat | Unknown:
@@ -171,13 +172,7 @@ def decode(payload: bytes | memoryview) -> Event | Heartbeat | Unknown:
 def event_id(event: Event) -> str:
     """The same for the same thing, also if it is sent again or has another number."""
     record = event.record
-    match record:
-        case Hit():
-            return f"hit.{record.id}.{record.revision}"
-        case CoverageGap():
-            return f"coverage.{record.id}.{record.revision}"
-        case Sighting():
-            return f"sighting.{record.id}.{record.revision}"
+    return f"{_KINDS[type(record)][2]}.{record.id}.{record.revision}"
 
 
 def topic_of(thing: Event | Heartbeat) -> str:
@@ -186,9 +181,13 @@ def topic_of(thing: Event | Heartbeat) -> str:
         return f"health.{topic_part(thing.box)}"
     record = thing.record
     if isinstance(record, Hit):
-        return f"hit.{record.severity}.{topic_part(record.site_id)}"
-    kind = "coverage" if isinstance(record, CoverageGap) else "sighting"
-    return f"{kind}.{topic_part(record.site_id)}.{topic_part(record.camera_id)}"
+        return _topic("hit", record.severity, record.site_id)
+    return _topic(_KINDS[type(record)][2], record.site_id, record.camera_id)
+
+
+@lru_cache(maxsize=1024)
+def _topic(first: str, second: str, third: str) -> str:
+    return f"{first}.{topic_part(second)}.{topic_part(third)}"
 
 
 @lru_cache(maxsize=1024)
@@ -214,44 +213,75 @@ def _schema_id(type_name: str) -> str:
     return f"urn:anpr:schema:{type_name}"
 
 
-def _message(thing: Event | Heartbeat) -> Message:
-    if isinstance(thing, Heartbeat):
-        return HeartbeatMessage(
-            specversion="1.0",
-            id=f"heartbeat.{thing.epoch}.{round(thing.sent_seconds * 1000)}",
-            source=f"/box/{thing.box}",
-            time=_rfc3339(thing.sent_seconds),
-            subject=thing.box,
-            dataschema=_schema_id("vn.anpr.heartbeat.v1") + "#/$defs/Heartbeat",
-            box=thing.box,
-            epoch=thing.epoch,
-            sequence=f"{thing.last_seq:0{SEQUENCE_DIGITS}}",
-            data=thing,
-        )
-    record = thing.record
-    kind, dataschema = _KINDS[type(record)]
-    message: Message = kind(
+def _encode_heartbeat(beat: Heartbeat) -> tuple[bytes, bytes, bool]:
+    message = HeartbeatMessage(
         specversion="1.0",
-        id=event_id(thing),
-        source=f"/box/{thing.box}",
-        time=_rfc3339(_when(record)),
-        subject=record.camera_id,
-        dataschema=dataschema,
-        box=thing.box,
-        epoch=thing.epoch,
-        sequence=f"{thing.seq:0{SEQUENCE_DIGITS}}",
-        committed=_rfc3339(thing.committed_seconds),
-        data=record,
+        id=f"heartbeat.{beat.epoch}.{round(beat.sent_seconds * 1000)}",
+        source=f"/box/{beat.box}",
+        time=_rfc3339(beat.sent_seconds).decode(),
+        subject=beat.box,
+        dataschema=_schema_id("vn.anpr.heartbeat.v1") + "#/$defs/Heartbeat",
+        box=beat.box,
+        epoch=beat.epoch,
+        sequence=f"{beat.last_seq:0{SEQUENCE_DIGITS}}",
+        data=beat,
     )
-    return message
+    payload = _ENCODER.encode(message)
+    return topic_of(beat).encode(), payload, b"null" in payload
 
 
-def _absent(thing: Event | Heartbeat) -> int:
-    """How many values of the record are rightly null."""
-    if isinstance(thing, Heartbeat):
-        return 0
-    record = thing.record
-    return sum(getattr(record, name) is None for name in _MAY_BE_NONE[type(record)])
+def _encode_event(event: Event) -> tuple[bytes, bytes, bool]:
+    """Topic, JSON, and whether it holds more nulls than it should.
+
+    The attributes that a camera's events share are encoded once; the record, and what is its own, for each.
+    """
+    record = event.record
+    kind = type(record)
+    severity = record.severity if isinstance(record, Hit) else None
+    topic, before_id, before_time, before_sequence = _shared(
+        kind, severity, record.site_id, record.camera_id, event.box, event.epoch
+    )
+    data = _ENCODER.encode(record)
+    payload = b"".join(
+        (
+            before_id,
+            _ENCODER.encode(f"{record.id}.{record.revision}")[1:],
+            before_time,
+            _rfc3339(_when(record)),
+            before_sequence,
+            b'%019d","committed":"%b","data":' % (event.seq, _committed(event.committed_seconds)),
+            data,
+            b"}",
+        )
+    )
+    absent = 0
+    for name in _MAY_BE_NONE[kind]:
+        absent += getattr(record, name) is None
+    return topic, payload, len(_nulls_in(data)) != absent
+
+
+@lru_cache(maxsize=1024)
+def _shared(
+    kind: type[Record], severity: str | None, site_id: str, camera_id: str, box: str, epoch: int
+) -> tuple[bytes, bytes, bytes, bytes]:
+    """The topic, and the pieces of a message before what is its own in `id`, `time` and `sequence`."""
+    message, dataschema, name = _KINDS[kind]
+    before_sequence = _ENCODER.encode(
+        {
+            "subject": camera_id,
+            "dataschema": dataschema,
+            "datacontenttype": "application/json",
+            "box": box,
+            "epoch": epoch,
+            "sequence": "",
+        }
+    )
+    return (
+        _topic(name, severity or site_id, site_id if severity else camera_id).encode(),
+        b'{"type":"%b","specversion":"1.0","id":"%b.' % (message.__struct_config__.tag.encode(), name.encode()),
+        b',"source":%b,"time":"' % _ENCODER.encode(f"/box/{box}"),
+        b'",' + before_sequence.removeprefix(b"{").removesuffix(b'"}'),
+    )
 
 
 def _when(record: Record) -> float:
@@ -291,15 +321,19 @@ def _number(sequence: str) -> int:
     return int(sequence)
 
 
-@lru_cache(maxsize=1024)  # a group of events was committed at one time
-def _rfc3339(wall_seconds: float) -> str:
+def _rfc3339(wall_seconds: float) -> bytes:
     seconds, millionths = divmod(round(wall_seconds * 1e6), 1_000_000)
-    return f"{_second(seconds)}.{millionths // 1000:03}Z"
+    return b"%b.%03dZ" % (_second(seconds), millionths // 1000)
+
+
+@lru_cache(maxsize=1024)  # a group of events was committed at one time
+def _committed(wall_seconds: float) -> bytes:
+    return _rfc3339(wall_seconds)
 
 
 @lru_cache(maxsize=1024)
-def _second(wall_seconds: int) -> str:
-    return datetime.fromtimestamp(wall_seconds, UTC).isoformat()[:19]
+def _second(wall_seconds: int) -> bytes:
+    return datetime.fromtimestamp(wall_seconds, UTC).isoformat()[:19].encode()
 
 
 @lru_cache(maxsize=1024)

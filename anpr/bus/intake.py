@@ -6,7 +6,6 @@ in has an id, and the same thing twice is one thing.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +13,9 @@ from typing import Any, Self
 import msgspec
 import zmq
 
+from anpr.bus.door import Door
 from anpr.bus.sockets import check_reach, set_common_options, told_as_bus_errors
+from anpr.clock import Clock
 from anpr.errors import BusError
 from anpr.metrics import Counters
 
@@ -22,6 +23,9 @@ MAX_MESSAGE_BYTES = 64 << 10
 TURN_SECONDS = 0.05
 """How long one turn may take messages in: the loop that calls has other work."""
 ANSWER_SECONDS = 5.0
+LINGER_MILLISECONDS = 100
+MOST_WAITING = 100
+"""Messages of one sender, and answers to it."""
 
 Take = Callable[[Mapping[str, Any]], str]
 """Keeps what a message holds and returns its id. Raises ValueError with what is wrong, one problem a line."""
@@ -35,21 +39,18 @@ class _Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 class Intake:
     """Takes messages in. Make it, use it and close it in one thread."""
 
-    def __init__(self, endpoint: str, take: Take, *, counters: Counters, allow_unencrypted: bool = False) -> None:
+    def __init__(self, endpoint: str, take: Take, *, counters: Counters, clock: Clock) -> None:
         """Bind to `endpoint`. Raises BusError if it is wrong or taken, or reaches other machines in the clear."""
-        check_reach(endpoint, encrypted=False, allow_unencrypted=allow_unencrypted)
         self.counters = counters
         self._take = take
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._clock = clock
+        self._door = Door(clock=clock, counters=counters)
         try:
-            self._socket = self._context.socket(zmq.ROUTER)
-            set_common_options(self._socket, endpoint, max_message_bytes=MAX_MESSAGE_BYTES)
-            with told_as_bus_errors(endpoint, cure="is another anpr running, and is the address this machine's?"):
-                self._socket.bind(endpoint)
-            self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+            bound = self._door.bind(zmq.ROUTER, endpoint, max_message_bytes=MAX_MESSAGE_BYTES, prepare=_bound_queues)
         except BaseException:
-            self._context.destroy(linger=0)
+            self._door.close()
             raise
+        self._socket, self._connections, self.endpoint = bound.socket, bound.connections, bound.endpoint
 
     def __enter__(self) -> Self:
         return self
@@ -61,15 +62,17 @@ class Intake:
 
     def turn(self) -> int:
         """Take in what has come, without waiting; how many messages."""
-        count, until = 0, time.monotonic() + TURN_SECONDS
-        while time.monotonic() < until:
+        self._door.turn()
+        count, until = 0, self._clock.monotonic_seconds() + TURN_SECONDS
+        while self._clock.monotonic_seconds() < until:
             try:
-                frames = self._socket.recv_multipart(zmq.DONTWAIT)
+                frames = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return count
-            answer = msgspec.json.encode(self._answer(frames[-1]))
+            answer = self._answer(frames[-1].bytes)
+            self._connections.heard(frames[-1], ours=bool(answer.taken))
             try:
-                self._socket.send_multipart([*frames[:-1], answer], zmq.DONTWAIT)
+                self._socket.send_multipart([*frames[:-1], msgspec.json.encode(answer)], zmq.DONTWAIT)
             except zmq.ZMQError:
                 self.counters.add("intake_unanswered")
             count += 1
@@ -77,7 +80,7 @@ class Intake:
 
     def close(self) -> None:
         """Give the endpoint free. Closing twice does no harm."""
-        self._context.destroy(linger=100)
+        self._door.close()
 
     def _answer(self, message: bytes) -> _Answer:
         try:
@@ -88,6 +91,11 @@ class Intake:
             return _Answer(refused=tuple(str(error).splitlines()) or ("not taken",))
         self.counters.add("intake_taken")
         return answer
+
+
+def _bound_queues(socket: zmq.Socket[bytes]) -> None:
+    socket.linger = LINGER_MILLISECONDS
+    socket.sndhwm = socket.rcvhwm = MOST_WAITING
 
 
 def hand_in(endpoint: str, fields: Mapping[str, Any], *, timeout_seconds: float = ANSWER_SECONDS) -> str:

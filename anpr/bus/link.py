@@ -14,6 +14,9 @@ from anpr.metrics import Counters
 
 REFUSED_SECONDS = 1.0
 """Before a box that refused us is asked again; ZeroMQ itself would not."""
+OTHER_KEY_SECONDS = 0.05
+"""Before another of its keys is tried: one failure may be told by more than one event."""
+LOOK_SECONDS = 0.05
 FIRST_WAIT_MILLISECONDS = 100
 """Before a connection that ended is tried again; the wait doubles, and chance shortens it."""
 
@@ -49,6 +52,8 @@ class Link:
         self.endpoint = endpoint
         self.heard_seconds = clock.monotonic_seconds()
         """Monotonic time of the last message, or of the last new connection."""
+        self.look_at_seconds = 0.0
+        """Until then a connection over which messages come needs no `turn`."""
         self.connected = False
         """Whether the other side has let us in; it may have gone since."""
         self.problem = ""
@@ -57,6 +62,8 @@ class Link:
         self._counters = counters
         self._keys = keys
         self._server = 0
+        self._other_key = False
+        """The next connection is made for another of the box's keys."""
         self._again_at_seconds: float | None = None
         self._silence_seconds = silence_seconds
         self.socket: zmq.Socket[bytes] = context.socket(kind)
@@ -67,6 +74,7 @@ class Link:
             self.socket.curve_publickey = keys.own.public
             self.socket.curve_secretkey = keys.own.secret
             self.socket.curve_serverkey = keys.servers[0]
+        self.socket.linger = 0  # else a connection that is given up goes on trying beside the new one
         prepare(self.socket)
         address = f"inproc://monitor-{id(self)}"
         self.socket.monitor(address, _EVENTS)
@@ -102,6 +110,7 @@ class Link:
                 case _:
                     self._refused("what answers there is no bus of ours, or it asks for a key", "handshake")
         now = self._clock.monotonic_seconds()
+        self.look_at_seconds = now + LOOK_SECONDS
         refused = self._again_at_seconds is not None and now >= self._again_at_seconds
         silent = now - self.heard_seconds > self._silence_seconds
         if (refused or silent) and not int(self.socket.events) & zmq.POLLIN:
@@ -113,11 +122,9 @@ class Link:
     def _refused(self, problem: str, reason: str) -> None:
         self.connected, self.problem = False, problem
         self._counters.add("connections_refused", reason=reason)
-        self._again_at_seconds = self._clock.monotonic_seconds() + REFUSED_SECONDS
-        if self._keys is not None and len(self._keys.servers) > 1 and reason == "server key":
-            self._server = (self._server + 1) % len(self._keys.servers)
-            self.socket.curve_serverkey = self._keys.servers[self._server]
-            self._again_at_seconds = self._clock.monotonic_seconds()
+        self._other_key = self._keys is not None and len(self._keys.servers) > 1 and reason == "server key"
+        wait = OTHER_KEY_SECONDS if self._other_key else REFUSED_SECONDS
+        self._again_at_seconds = self._clock.monotonic_seconds() + wait
 
     def _connect_again(self) -> None:
         """ZeroMQ itself does so after a broken connection, but never after a peer that spoke wrongly.
@@ -128,5 +135,9 @@ class Link:
         self._again_at_seconds = None
         self.heard_seconds = self._clock.monotonic_seconds()
         self.connected = False
+        if self._other_key and self._keys is not None:
+            self._other_key = False
+            self._server = (self._server + 1) % len(self._keys.servers)
+            self.socket.curve_serverkey = self._keys.servers[self._server]
         self.socket.disconnect(self.endpoint)
         self.socket.connect(self.endpoint)

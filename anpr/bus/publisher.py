@@ -60,7 +60,6 @@ class Publisher:
         self._thread = threading.get_ident()
         self._owns_door = door is None
         self._door = door or Door(clock=clock, allow_unencrypted=allow_unencrypted)
-        self._generation = self._door.generation
         try:
             self._bound = self._bind(endpoint)
         except BaseException:
@@ -89,15 +88,19 @@ class Publisher:
         """Those that do not keep up."""
         return self._bound.connections.slow
 
-    def publish(self, event: Event) -> None:
-        """Send a committed event to whoever listens. Never waits. Raises BusError, also if numbers would go back."""
+    def publish(self, event: Event) -> bytes:
+        """Send a committed event to whoever listens, and return its JSON. Never waits.
+
+        Raises BusError, also if numbers would go back.
+        """
         if event.epoch == self.epoch and event.seq <= self.last_seq:
             raise BusError(
                 f"event {event.seq} comes after {self.last_seq}", place=self.endpoint, cure="publish in order of commit"
             )
         self.last_seq = event.seq  # also if it cannot be sent: then subscribers see that it is missing
-        topic = self._send(event)
+        topic, payload = self._send(event)
         self.counters.add("events_published", reason=_KINDS[topic[:3]])
+        return payload
 
     def turn(self) -> bool:
         """What the owner's loop calls often; False: nothing more is to be done right away. Raises BusError."""
@@ -111,9 +114,6 @@ class Publisher:
         """
         if self._owns_door:
             self._door.turn()
-        if self._door.generation != self._generation:
-            self._bound = self._door.bind_again(self._bound, self._bind)
-            self._generation = self._door.generation
         joined = self._hear()
         if not joined and self._clock.monotonic_seconds() < self._heartbeat_due_seconds:
             return False
@@ -170,12 +170,13 @@ class Publisher:
                 break
             except zmq.ZMQError as error:
                 raise BusError(error.strerror or str(error), place=self.endpoint, cure="it is closed") from error
-            if frame.bytes[:1] == b"\1" and self._bound.connections.heard(frame):
-                joined = True
+            asks = frame.bytes[:1] == b"\1"
+            peer = self._bound.connections.heard(frame, ours=asks)
+            joined = joined or (asks and peer is not None and peer.greeted)
         return joined
 
-    def _send(self, thing: Event | Heartbeat) -> bytes:
-        """Returns the topic."""
+    def _send(self, thing: Event | Heartbeat) -> tuple[bytes, bytes]:
+        """Returns topic and JSON."""
         if threading.get_ident() != self._thread:
             raise BusError("a publisher was used from another thread", place=self.endpoint, cure="make one per thread")
         topic, payload = encode(thing)
@@ -184,4 +185,4 @@ class Publisher:
             self._bound.socket.send(payload)
         except zmq.ZMQError as error:
             raise BusError(error.strerror or str(error), place=self.endpoint, cure="the publisher is closed") from error
-        return topic
+        return topic, payload

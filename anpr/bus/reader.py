@@ -28,6 +28,8 @@ class Reader(ABC, Generic[ItemT]):
     def __init__(self, *, place: str, clock: Clock) -> None:
         self._place = place
         self._clock = clock
+        self._poller: zmq.Poller | None = None
+        """Made when first needed; the sockets stay the same."""
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +63,9 @@ class Reader(ABC, Generic[ItemT]):
             if left_seconds <= 0:
                 break
             with told_as_bus_errors(self._place, cure="use a subscriber in the thread that made it"):
-                self._poller(zmq.Poller()).poll(_milliseconds(left_seconds))
+                if self._poller is None:
+                    self._poller = self._registered(zmq.Poller())
+                self._poller.poll(_milliseconds(left_seconds))
         return item
 
     def items(self, stop: threading.Event) -> Iterator[ItemT]:
@@ -82,7 +86,7 @@ class Reader(ABC, Generic[ItemT]):
             if left_seconds <= 0:
                 break
             with told_as_bus_errors(self._place, cure="use a subscriber in the thread that made it"):
-                await self._poller(zmq.asyncio.Poller()).poll(_milliseconds(left_seconds))
+                await self._registered(zmq.asyncio.Poller()).poll(_milliseconds(left_seconds))
         return item
 
     async def __aiter__(self) -> AsyncIterator[ItemT]:
@@ -92,7 +96,7 @@ class Reader(ABC, Generic[ItemT]):
             if item is not None:
                 yield item
 
-    def _poller(self, poller: PollerT) -> PollerT:
+    def _registered(self, poller: PollerT) -> PollerT:
         for socket in self.sockets:
             poller.register(socket, zmq.POLLIN)
         return poller

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from anpr.bus.protocol import LANES, Lane, Position
+from anpr.bus.connections import Peer
+from anpr.bus.protocol import LANES, Hello, Lane, Position
 from anpr.records import Event
 
 LEAST_IN_FLIGHT = 16
@@ -108,6 +109,7 @@ class Session:
     """The socket's name for the connection."""
     instance: str
     number: int
+    connection: Peer
     most_in_flight: int
     most_per_second: float
     lanes: dict[Lane, LaneState]
@@ -130,6 +132,7 @@ class Session:
         peer: bytes,
         instance: str,
         number: int,
+        connection: Peer,
         most_in_flight: int,
         most_per_second: float,
         starts: dict[Lane, Position],
@@ -138,11 +141,15 @@ class Session:
     ) -> Session:
         """Nothing is sent yet."""
         lanes = {lane: LaneState(lane, starts[lane].seq, acknowledged[lane]) for lane in LANES}
-        session = cls(consumer, peer, instance, number, most_in_flight, most_per_second, lanes, now)
+        session = cls(consumer, peer, instance, number, connection, most_in_flight, most_per_second, lanes, now)
         session.window = min(session.window, most_in_flight)
         session._allowed_at_seconds = now
         session._allowance = most_per_second * BURST_SECONDS
         return session
+
+    def has_answered(self, hello: Hello) -> bool:
+        """Whether this session began with that hello, or with a later one of the same consumer."""
+        return hello.instance == self.instance and hello.session <= self.number
 
     def room(self, lane: Lane) -> int:
         """How many events of a lane may be sent now."""
@@ -170,10 +177,10 @@ class Session:
             self._probe = (self.sent, now)
 
     def note_taken(self, taken: int, now: float) -> bool:
-        """The consumer has taken so many in all; False if that cannot be."""
+        """The consumer has taken so many in all; False if that cannot be. An older word may come later."""
         self.heard_seconds = now
-        if not self.taken <= taken <= self.sent:
-            return False
+        if taken <= self.taken or taken > self.sent:
+            return taken <= self.taken
         self.taken = taken
         if self._probe is not None and taken >= self._probe[0]:
             seconds = now - self._probe[1]

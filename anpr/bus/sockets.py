@@ -17,6 +17,7 @@ def set_common_options(socket: zmq.Socket[bytes], endpoint: str, *, max_message_
     socket.linger = 1000
     socket.maxmsgsize = max_message_bytes
     socket.handshake_ivl = 5000
+    socket.connect_timeout = 3000  # else the kernel asks ever more rarely, and a minute after a long outage
     socket.heartbeat_ivl = 1000
     socket.heartbeat_timeout = 3000
     socket.tcp_keepalive = 1

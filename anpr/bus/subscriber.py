@@ -67,6 +67,8 @@ class Subscriber(Reader[Item]):
         self.counters = Counters()
         self.positions: dict[str, tuple[int, int]] = dict(positions or {})
         """Per box: epoch and number of the newest event known."""
+        self._messages: deque[list[zmq.Frame]] = deque()
+        """Received, and not read yet."""
         self._waiting: deque[Item] = deque()
         self._links: list[Link] = []
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -104,14 +106,10 @@ class Subscriber(Reader[Item]):
 
     def take(self) -> Item | None:
         """The next item if there is one already; does not wait."""
-        if self._waiting:
-            return self._waiting.popleft()
-        if self._context.closed:
-            raise BusError("the subscriber is closed", place=self._place)
-        with told_as_bus_errors(self._place, cure="use a subscriber in the thread that made it"):
-            for link in self._links:
-                link.turn()
-                self._receive(link)
+        if not self._waiting and not self._messages:
+            self._receive()
+        while self._messages and not self._waiting:
+            self._note(self._messages.popleft())
         return self._waiting.popleft() if self._waiting else None
 
     @property
@@ -123,17 +121,30 @@ class Subscriber(Reader[Item]):
         """Close the connections. Closing twice does no harm."""
         self._context.destroy(linger=0)
 
-    def _receive(self, link: Link) -> None:
+    def _receive(self) -> None:
+        """Take in what has come; it is read one by one, when it is asked for: thousands of values that wait would keep
+        the garbage collector busy."""
+        if self._context.closed:
+            raise BusError("the subscriber is closed", place=self._place)
+        with told_as_bus_errors(self._place, cure="use a subscriber in the thread that made it"):
+            for link in self._links:
+                if self._receive_from(link) and link.heard_seconds < link.look_at_seconds:
+                    continue  # the connection stands, and was looked at a moment ago
+                link.turn()
+
+    def _receive_from(self, link: Link) -> bool:
+        """Whether something came."""
         for number in range(_AT_ONCE):
             try:  # frames are not copied, and know whether more follow: that makes the two half as dear
                 frames = [link.socket.recv(_NO_WAIT, copy=False)]
                 while frames[-1].more:
                     frames.append(link.socket.recv(_NO_WAIT, copy=False))
             except zmq.Again:
-                break
+                return number > 0
             if not number:
                 link.heard_seconds = self._clock.monotonic_seconds()
-            self._note(frames)
+            self._messages.append(frames)
+        return True
 
     def _note(self, frames: Sequence[zmq.Frame]) -> None:
         """Put what a message says to what waits."""
@@ -142,20 +153,27 @@ class Subscriber(Reader[Item]):
         except BusError:
             self.counters.add("messages_dropped", reason="not ours")
             return
-        if thing.box not in self.positions and len(self.positions) >= MAX_BOXES:
+        known = self.positions.get(thing.box)
+        if known is None and len(self.positions) >= MAX_BOXES:
             self.counters.add("messages_dropped", reason="too many boxes")
             return
-        gap = self._advance(thing)
-        if gap is not None:
-            if gap.reason != "earlier":
-                self.counters.add("events_missed", gap.last_seq - gap.first_seq + 1, reason=gap.reason)
-            self._waiting.append(gap)
+        if isinstance(thing, Event) and known == (thing.epoch, thing.seq - 1):
+            self.positions[thing.box] = (thing.epoch, thing.seq)  # the next one, as nearly always
+        else:
+            self._note_gap(thing)
         if isinstance(thing, Unknown):
             self.counters.add("messages_dropped", reason="unknown type")
         elif topic.startswith(self.topics):
             self._waiting.append(thing)
         else:
             self.counters.add("messages_dropped", reason="other topic")
+
+    def _note_gap(self, thing: Event | Heartbeat | Unknown) -> None:
+        gap = self._advance(thing)
+        if gap is not None:
+            if gap.reason != "earlier":
+                self.counters.add("events_missed", gap.last_seq - gap.first_seq + 1, reason=gap.reason)
+            self._waiting.append(gap)
 
     def _advance(self, thing: Event | Heartbeat | Unknown) -> Gap | None:
         """Note the message's number; the gap that it shows."""

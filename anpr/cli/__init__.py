@@ -15,6 +15,7 @@ import typer
 
 from anpr import __version__
 from anpr.cli import exits
+from anpr.cli.telling import tell
 from anpr.errors import AnprError, ConfigError, DeclarationError, WatchListError
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -70,7 +71,7 @@ def main() -> None:
         _tell(error)
         sys.exit(exits.code_of(error))
     except OSError as error:
-        _print(f"anpr: {error.filename or 'the system'}: {error.strerror or error}")
+        tell(f"anpr: {error.filename or 'the system'}: {error.strerror or error}")
         sys.exit(exits.INPUT_OUTPUT)
 
 
@@ -98,13 +99,7 @@ def _tell(error: AnprError) -> None:
     """One line for one problem, one line each for several."""
     lines = error.problems if isinstance(error, ConfigError | DeclarationError | WatchListError) else (str(error),)
     for line in lines:
-        _print(f"anpr: {line}")
-
-
-def _print(text: str) -> None:
-    from anpr.log import redact
-
-    print(redact(text), file=sys.stderr)
+        tell(line, head="anpr: ")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,14 +1,37 @@
-"""What every question to the store is asked: where it is, for what purpose, for which case."""
+"""What every question to the store is asked: where it is, for what purpose, for which case; and what is looked for."""
 
 from __future__ import annotations
 
-import sys
+import re
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from anpr.plates.provinces import VIETNAM_TIME
+
 DEFAULT_STORE = Path("/var/lib/anpr")
+
+_AGO = re.compile(r"(\d{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def parse_time(written: str) -> datetime:
+    """A moment as people write it: `2026-01-31`, `2026-01-31T18:00`, with a zone or in Viet Nam's time; or `2h` ago.
+
+    Raises typer.BadParameter.
+    """
+    now = datetime.now(VIETNAM_TIME)
+    try:
+        if ago := _AGO.fullmatch(written.strip()):
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        moment = datetime.fromisoformat(written.strip())
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=VIETNAM_TIME)
+        moment.timestamp()
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter(f"{written!r} is no time: write 2026-01-31, 2026-01-31T18:00 or 2h (ago)") from error
+    return moment
 
 
 def _words(written: str) -> str:
@@ -28,8 +51,35 @@ PurposeOption = Annotated[
 CaseOption = Annotated[
     str, typer.Option("--case", parser=_words, metavar="TEXT", help="The case's reference; written to the audit log.")
 ]
+ReasonOption = Annotated[str, typer.Option(parser=_words, metavar="TEXT", help="Why; written to the audit log.")]
+PlateOption = Annotated[
+    str, typer.Option(help="Plate or pattern: * any characters, ? one. Case and separators do not matter.")
+]
+OneOffOption = Annotated[
+    bool, typer.Option("--one-off", help="Plates too with one character another, missing, or too many.")
+]
+AlikeOption = Annotated[
+    bool, typer.Option("--alike", help="Plates too with one character that is easily taken for the one given.")
+]
+FromOption = Annotated[
+    datetime | None,
+    typer.Option("--from", parser=parse_time, metavar="TIME", help="Not before: 2026-01-31, 2026-01-31T18:00, 2h."),
+]
+ToOption = Annotated[datetime | None, typer.Option("--to", parser=parse_time, metavar="TIME", help="Before this time.")]
+CameraOption = Annotated[str, typer.Option(help="Id of the camera.")]
+ProvinceOption = Annotated[
+    str, typer.Option(metavar="TEXT", help="Of the plate: a name, of before or since 2025-07-01, or a code such as 30.")
+]
+KindOption = Annotated[str, typer.Option(help="Of the plate: car, motorbike, military, …")]
+ColourOption = Annotated[str, typer.Option(help="Of the plate: white, yellow, blue, red or unknown.")]
+DirectionOption = Annotated[str, typer.Option(help="approaching, receding or unknown.")]
+ListOption = Annotated[str, typer.Option("--list", metavar="NAME", help="With a hit of this watch-list.")]
+RuleOption = Annotated[str, typer.Option("--rule", metavar="NAME", help="With a hit of this rule.")]
+SeverityOption = Annotated[str, typer.Option(help="With a hit of this severity: INFO, CHECK or ALERT.")]
 
 
-def tell(text: str) -> None:
-    """Say something beside the answer."""
-    print(text, file=sys.stderr)
+def near_of(*, one_off: bool, alike: bool) -> Literal["exact", "one_off", "alike"]:
+    """What `--one-off` and `--alike` mean for a query. Raises typer.BadParameter for both."""
+    if one_off and alike:
+        raise typer.BadParameter("--alike is part of --one-off: give one of them")
+    return "one_off" if one_off else "alike" if alike else "exact"

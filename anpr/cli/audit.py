@@ -27,11 +27,14 @@ def verify(
     """Look whether a line was changed, removed or moved, and print the head to note. Exit code 1 if so."""
     from anpr.clock import SystemClock
     from anpr.store.audit import AuditLog, Head
+    from anpr.store.forecast import audit_begins_of as begins_of
 
     written = re.fullmatch(r"(\d{1,15}):([0-9a-f]{64})", noted)
     if noted and written is None:
         raise typer.BadParameter("--head is what an earlier verify printed: NUMBER:SHA256")
-    verdict = AuditLog(store, clock=SystemClock()).verify(Head(int(written[1]), written[2]) if written else None)
+    begins = begins_of(store)
+    head_noted = Head(int(written[1]), written[2]) if written else None
+    verdict = AuditLog(store, clock=SystemClock()).verify(head_noted, begins=begins)
     head = f"{verdict.head.number}:{verdict.head.sha256}"
     if as_json:
         print(json.dumps({"head": head, "problems": list(verdict.problems)}, ensure_ascii=False))

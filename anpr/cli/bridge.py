@@ -23,15 +23,19 @@ def bridge(
     debug: Annotated[bool, typer.Option("--debug", help="Log more.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Log JSON lines, also to a terminal.")] = False,
 ) -> None:
-    """Hand the events of a box on to a webhook, an MQTT broker or a NATS server, until SIGTERM or Ctrl-C.
+    """Hand the events of a box on to a webhook, an MQTT or NATS server, or a Kafka cluster, until SIGTERM or Ctrl-C.
 
     Nothing is lost: an event is acknowledged to the box when the other side has acknowledged it.
     """
     from anpr import log
     from anpr.config import load_bridge
 
-    log.configure(level="debug" if debug else "info", as_json=as_json or not sys.stderr.isatty())
+    level: log.Level = "debug" if debug else "info"
+    json_lines = as_json or not sys.stderr.isatty()
+    log.configure(level=level, as_json=json_lines)
+    log.take_over()
     config = load_bridge(file, environment=os.environ)
+    log.configure(level=level, as_json=json_lines, plates=config.log.plates)
     asyncio.run(_run(config))
     raise typer.Exit(exits.OK)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anpr.cli import exits
-from anpr.cli.search import parse_time
+from anpr.cli.asking import parse_time
 
 if TYPE_CHECKING:
     from anpr.video.probe import Examination
@@ -112,7 +112,7 @@ def _facts(seen: Examination) -> dict[str, Any]:
 
 
 def _print(name: str, facts: dict[str, Any], *, as_json: bool) -> None:
-    from anpr.log import redact
+    from anpr.privacy import redact
 
     if as_json:
         print(redact(json.dumps({"camera": name if "://" not in name else "camera", **facts}, ensure_ascii=False)))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from anpr.cli import exits
+from anpr.cli.telling import tell
 
 app = typer.Typer(help="Keys for an encrypted bus.", no_args_is_help=True)
 
@@ -38,7 +38,7 @@ def show(files: Annotated[list[Path], typer.Argument(help="Key files, public or 
         try:
             public = read_public(path)
         except BusError as error:
-            print(f"anpr: {error}", file=sys.stderr)
+            tell(str(error), head="anpr: ")
             worst = exits.FINDINGS
         else:
             print(f"{path.name.partition('.key')[0]}  {public.decode()}  {fingerprint(public)}")

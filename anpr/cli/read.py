@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anpr.cli import exits
+from anpr.cli.telling import tell
 
 if TYPE_CHECKING:
     from anpr.engine.pipeline import Stages
@@ -50,7 +50,7 @@ def read(
             failed = True
             if as_json:
                 print(json.dumps({"image": str(path), "plates": [], "error": str(error)}, ensure_ascii=False))
-            print(f"anpr: {error}", file=sys.stderr)
+            tell(str(error), head="anpr: ")
             continue
         answer = {"image": str(path), **read_frame(stages, frame, crops=crops)}
         print(json.dumps(answer, ensure_ascii=False) if as_json else _as_text(answer))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anpr.cli import exits
+from anpr.cli.telling import tell
 
 if TYPE_CHECKING:
     from anpr.config.site import Site
@@ -148,7 +149,7 @@ def _play(
                 if clip is clips[-1] and not played:
                     raise
                 hub.counters.add("reads_failed", reason="clip")
-                print(f"anpr: {error}", file=sys.stderr)
+                tell(str(error), head="anpr: ")
         hub.finish()
         seconds = time.perf_counter() - started
     return Summary.of(

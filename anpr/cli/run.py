@@ -28,6 +28,7 @@ def run(
 ) -> None:
     """Watch the cameras of a site: store, match and publish every passage until SIGTERM or Ctrl-C.
 
+    Then it settles what is in view and stores what waits; asked a second time, it ends at once.
     Ends by itself only if all cameras are recordings; with 1 if one of them could not be read.
     """
     import structlog
@@ -38,18 +39,27 @@ def run(
     from anpr.engine.attendant import Attendant
     from anpr.engine.box import open_hub
     from anpr.engine.bus_options import bus_options
+    from anpr.engine.keep_options import policy_of
     from anpr.engine.supervisor import Supervisor
     from anpr.health.service import ServiceManager
 
     level: log.Level = "debug" if debug else "info"
     json_lines = as_json or not sys.stderr.isatty()
     log.configure(level=level, as_json=json_lines)
+    log.take_over()
     config = load_site(site)
+    log.configure(level=level, as_json=json_lines, plates=config.log.plates)
     cores = len(os.sched_getaffinity(0))
     assignments = assign(config, cores=cores, log_level=level, log_as_json=json_lines)
     stop = threading.Event()
+
+    def end(*_: object) -> None:
+        if stop.is_set():  # asked twice: what was told is on disk, and the kernel takes the workers along
+            os._exit(exits.CUT_SHORT)
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     clock = SystemClock()
     logger = structlog.get_logger()
     opened = open_hub(
@@ -60,13 +70,14 @@ def run(
         lists=config.lists,
         vehicles_per_day=config.site.vehicles_per_day,
         rules_of=config,
+        keep=policy_of(config.store),
         clock=clock,
     )
     with opened as hub:
         hub.recover()
         service = ServiceManager(clock=clock)
         with closing(Attendant(config, hub, clock=clock, cores=cores, service=service)) as attendant:
-            signal.signal(signal.SIGHUP, lambda *_: attendant.lists.ask())
+            signal.signal(signal.SIGHUP, lambda *_: attendant.ask())
             if config.health is not None:
                 logger.info("health_served", address=config.health.address)
             supervisor = Supervisor(assignments, hub, clock=clock, attendant=attendant)
@@ -116,6 +127,7 @@ def assign(site: Site, *, cores: int, log_level: Level, log_as_json: bool) -> li
         build=build_stages,
         log_level=log_level,
         log_as_json=log_as_json,
+        log_plates=site.log.plates,
         reconnection=Reconnection(**site.reconnect.model_dump()),
     )
     alone = [(camera, pipelines[camera.pipeline]) for camera in cameras if not is_on_gpu(pipelines[camera.pipeline])]

@@ -104,6 +104,11 @@ def table(health: BoxHealth) -> RenderableType:
             f"   {capacity.busy_share:.0%} of {capacity.cores} cores, {capacity.cpu_ms_per_frame:.1f} ms a picture:"
             f" room for {capacity.cameras} cameras like these"
         )
+    keeping = health.keeping
+    if keeping is not None:
+        foot.append(f"   disk {keeping.disk_percent:.0f} % full")
+        foot.append(f", {keeping.holds} holds" if keeping.holds else "")
+        foot.append(f"   purging {printable(keeping.purging)}" if keeping.purging else "")
     problems = [Text(f"! {printable(problem)}", style="yellow") for problem in health.problems]
     lists = [Text(_list_line(each), style="dim") for each in health.lists]
     return Group(head, _cameras(health.cameras), foot, *lists, *problems)

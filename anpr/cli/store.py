@@ -1,20 +1,43 @@
-"""`anpr store check|backup|compact|export`: the care of a box's store."""
+"""`anpr store check|backup|compact|upgrade|columns|export`: the care of a store; keeping.py has holds and purges."""
 
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from anpr.cli import exits
-from anpr.cli.asking import DEFAULT_STORE, CaseOption, PurposeOption, StoreOption, tell
-from anpr.cli.search import conditions, parse_time
+from anpr.cli.asking import (
+    DEFAULT_STORE,
+    AlikeOption,
+    CameraOption,
+    CaseOption,
+    ColourOption,
+    DirectionOption,
+    FromOption,
+    KindOption,
+    ListOption,
+    OneOffOption,
+    PlateOption,
+    ProvinceOption,
+    PurposeOption,
+    RuleOption,
+    SeverityOption,
+    StoreOption,
+    ToOption,
+    near_of,
+)
+from anpr.cli.keeping import confirm_clock, hold, holds, purge, purges, release
+from anpr.cli.telling import tell
 
-app = typer.Typer(help="Check, back up, compact and export the store.", no_args_is_help=True)
+app = typer.Typer(help="Check, back up, compact, export, hold and purge the store.", no_args_is_help=True)
+for verb in (hold, release, holds, purge, purges):
+    app.command()(verb)
+app.command("confirm-clock")(confirm_clock)
 
+_CHECKED = ("events_checked", "links_checked", "kept_checked", "pictures_checked")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -29,7 +52,7 @@ def check(
     from anpr.store.checking import check as look
 
     finding = look(store, clock=SystemClock(), pictures=pictures)
-    counted = {name: finding.counters.total(name) for name in ("events_checked", "links_checked", "pictures_checked")}
+    counted = {name: finding.counters.total(name) for name in _CHECKED}
     counted |= {name: finding.counters.total(name) for name in ("pictures_missing", "problems")}
     if as_json:
         told = {
@@ -46,7 +69,7 @@ def check(
             print(f"{commits} commits signed by the key {name}")
         print(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counted.items()))
         if not finding.file_checked:
-            tell("the file's pages were not looked at, because a box is writing: check a backup")
+            tell("the pages of the files that a box writes were not looked at: check a backup")
     raise typer.Exit(exits.FINDINGS if finding.problems else exits.OK)
 
 
@@ -78,7 +101,7 @@ def backup(
 
 @app.command()
 def compact(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
-    """Make the file of events as small as it can be; only while no process has the store open."""
+    """Make the files of events as small as they can be; only while no process has the store open."""
     from anpr.clock import SystemClock
     from anpr.store.backup import compact as make_small
 
@@ -90,24 +113,62 @@ def compact(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> 
 
 
 @app.command()
+def upgrade(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """Make a store of an older anpr new, as the first start of anpr run does; only while nothing has it open."""
+    from anpr.clock import SystemClock
+    from anpr.store import Store
+
+    Store.open(store, clock=SystemClock(), read_only=True).close()  # there must be one
+    with Store.open(store, clock=SystemClock()) as opened:
+        before, days, last_seq = opened.migrated_from, len(opened.partitions.all), opened.last_seq
+    if as_json:
+        print(json.dumps({"schema_before": before, "days": days, "last_seq": last_seq}))
+    elif before is None:
+        print("nothing to be done")
+    else:
+        print(f"made new: {last_seq:,} events on {days:,} days")
+
+
+@app.command()
+def columns(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """Make ready what a search needs that no index answers, for each day that is over; also while the box runs.
+
+    The first such search does it otherwise, and takes seconds longer.
+    """
+    from anpr.clock import SystemClock
+    from anpr.store import Store
+
+    made = 0
+    with Store.open(store, clock=SystemClock(), read_only=True) as opened:
+        while opened.make_columns():
+            made += 1
+    print(json.dumps({"made": made}) if as_json else f"{made:,} made")
+
+
+@app.command()
 def export(
     file: Annotated[Path, typer.Argument(help="A new file: its ending, .csv, .jsonl or .parquet, says the format.")],
     purpose: PurposeOption,
     case: CaseOption,
     records: Annotated[Literal["sightings", "hits"], typer.Option(help="What to write.")] = "sightings",
-    plate: Annotated[str, typer.Option(help="Plate or pattern, as for search; sightings only.")] = "",
-    from_time: Annotated[
-        datetime | None,
-        typer.Option("--from", parser=parse_time, metavar="TIME", help="Not before: 2026-01-31, 2026-01-31T18:00, 2h."),
-    ] = None,
-    to_time: Annotated[
-        datetime | None, typer.Option("--to", parser=parse_time, metavar="TIME", help="Before this time.")
-    ] = None,
-    camera: Annotated[str, typer.Option(help="Id of the camera.")] = "",
+    plate: PlateOption = "",
+    one_off: OneOffOption = False,
+    alike: AlikeOption = False,
+    from_time: FromOption = None,
+    to_time: ToOption = None,
+    camera: CameraOption = "",
+    province: ProvinceOption = "",
+    kind: KindOption = "",
+    colour: ColourOption = "",
+    direction: DirectionOption = "",
+    list_name: ListOption = "",
+    rule: RuleOption = "",
+    severity: SeverityOption = "",
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Write sightings (newest first) or hits (oldest first) to a new file, also while the box runs.
+    """Write sightings (newest first) or hits (oldest first) that meet all the conditions to a new file, also while the
+    box runs.
 
     Who asked and why is written to the audit log first, and how many rows there are before the file gets its name.
     Exit code 1 if there are none.
@@ -118,20 +179,28 @@ def export(
     from anpr.store.audit import Request
     from anpr.store.export import export as write
     from anpr.store.export import find_all, format_of
-    from anpr.store.search import MAX_LIMIT
+    from anpr.store.query import MAX_LIMIT
 
     format_of(file)
-    if plate and records == "hits":
-        raise typer.BadParameter("hits are exported by time and camera: leave --plate out")
+    if records == "hits" and any((plate, one_off, alike, province, kind, colour, direction)):
+        raise typer.BadParameter("hits are exported by time, camera, list, rule and severity: leave the rest out")
     query = Query(
         plate=plate,
+        near=near_of(one_off=one_off, alike=alike),
         from_seconds=from_time.timestamp() if from_time else None,
         until_seconds=to_time.timestamp() if to_time else None,
         camera_id=camera,
+        province=province,
+        kind=kind,
+        colour=colour,
+        direction=direction,
+        list_name=list_name,
+        rule=rule,
+        severity=severity,
         limit=MAX_LIMIT,
     )
     with Store.open(store, clock=SystemClock(), read_only=True) as opened:
-        request = Request("export", purpose, case, {**conditions(query), "records": records, "file": str(file)})
+        request = Request("export", purpose, case, {**query.given, "records": records, "file": str(file)})
         opened.audit.append(request, rows=None)
 
         def note(rows: int) -> None:
@@ -144,7 +213,11 @@ def export(
             found = (
                 hit
                 for hit in opened.hits_since(first)
-                if (last is None or hit.seen_seconds < last) and camera in ("", hit.camera_id)
+                if (last is None or hit.seen_seconds < last)
+                and camera in ("", hit.camera_id)
+                and list_name in ("", hit.list_name)
+                and rule in ("", hit.rule)
+                and severity in ("", hit.severity)
             )
             rows = write(found, file, of=Hit, before_given=note)
     print(json.dumps({"file": str(file), "rows": rows}) if as_json else f"{rows:,} {records} in {file}")

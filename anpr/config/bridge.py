@@ -13,16 +13,21 @@ from anpr.config.fields import (
     AsTuple,
     BusEndpoint,
     EnvironmentSecret,
+    FilePath,
     Identifier,
+    Log,
     PathValue,
     SecretFile,
     Table,
     UserName,
     mistake,
 )
-from anpr.endpoints import stays_on_this_machine
+from anpr.endpoints import host_and_port, stays_on_this_machine
+from anpr.privacy import redact
 
 Seconds = Annotated[float, Field(ge=0.1, le=300.0)]
+_LONGEST_TOPIC_PREFIX = 200
+"""Of 249 characters that a topic may have."""
 
 
 def _address(*schemes: str, example: str) -> Callable[[str], str]:
@@ -30,11 +35,11 @@ def _address(*schemes: str, example: str) -> Callable[[str], str]:
         try:
             parts = urlsplit(url)
             port = parts.port
-        except ValueError as error:
-            raise mistake(f"not an address: {error}", f"write {example}") from error
+        except ValueError:
+            raise mistake("not an address", f"write {example}") from None
         if any(character.isspace() or not character.isprintable() for character in url):
             raise mistake("an address must not contain spaces or control characters")
-        if "@" in parts.netloc:
+        if "@" in url:  # anywhere: a password may hold / ? or #
             raise mistake("an address must not carry a user name or password", "take it out; see docs/bridges.md")
         if parts.scheme not in schemes or not parts.hostname or port == 0:
             raise mistake(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}", f"write {example}")
@@ -193,26 +198,79 @@ class Nats(Login):
         return self
 
 
+def _server(value: str) -> str:
+    try:
+        host, _ = host_and_port(value)
+    except ValueError as error:
+        raise mistake(str(error), "write HOST:9093, without kafka:// before it") from error
+    if not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
+        raise mistake(f"no host: {host[:40]!r}", "write HOST:9093")
+    return value
+
+
+def _kafka_topic(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", value) or len(value) > _LONGEST_TOPIC_PREFIX:
+        raise mistake(f"{value[:60]!r} cannot begin a topic", "use letters, digits, - and _, with . between the parts")
+    return value
+
+
+class Kafka(Login):
+    """A Kafka cluster."""
+
+    servers: Annotated[tuple[Annotated[str, AfterValidator(_server)], ...], AsTuple, Field(min_length=1)]
+    """`HOST:PORT` of some of its brokers."""
+    tls: bool = True
+    certificate_file: FilePath | None = None
+    """Our own certificate, PEM, where brokers ask for one."""
+    key_file: FilePath | None = None
+    """Its secret key, PEM."""
+    sasl: Literal["plain", "scram-sha-256", "scram-sha-512"] = "scram-sha-512"
+    """How user and password are shown, if they are given."""
+    topic_prefix: Annotated[str, AfterValidator(_kafka_topic)] = "anpr"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise mistake("certificate_file and key_file go together", "give both or neither")
+        if not self.tls and (self.ca_file is not None or self.certificate_file is not None):
+            raise mistake("certificates belong to tls", "remove tls = false, or the certificates")
+        if not self.tls and not self.allow_unencrypted:  # wherever the first broker is: it names the others
+            raise mistake(
+                "events would go unencrypted to whichever brokers the cluster names",
+                "remove tls = false, or set allow_unencrypted = true if the network is your own",
+            )
+        if not self.tls and self.user is not None and self.sasl == "plain":
+            raise mistake("the password would go unencrypted", "use tls, or scram-sha-512")
+        return self
+
+    @property
+    def url(self) -> str:
+        """The brokers, for a person."""
+        return ",".join(self.servers)
+
+
 class BridgeFile(Table):
     """From one box to one broker."""
 
     feed: Feed
     dead_letters: PathValue
     """Where events are written that the other side refuses for good."""
+    log: Log = Log()
     webhook: Webhook | None = None
     mqtt: Mqtt | None = None
     nats: Nats | None = None
+    kafka: Kafka | None = None
 
     @model_validator(mode="after")
     def _one_broker(self) -> Self:
-        given = [name for name in ("webhook", "mqtt", "nats") if getattr(self, name) is not None]
+        given = [name for name in ("webhook", "mqtt", "nats", "kafka") if getattr(self, name) is not None]
         if len(given) != 1:
             what = f"both {' and '.join(given)}" if given else "nowhere to hand events on to"
-            raise mistake(what, "give exactly one of [webhook], [mqtt], [nats]")
+            raise mistake(what, "give exactly one of [webhook], [mqtt], [nats], [kafka]")
         return self
 
     @property
     def address(self) -> str:
         """Where the events go, without secrets."""
-        broker = self.webhook or self.mqtt or self.nats
-        return "" if broker is None else broker.url
+        broker = self.webhook or self.mqtt or self.nats or self.kafka
+        return "" if broker is None else redact(broker.url)

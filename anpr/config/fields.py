@@ -6,16 +6,17 @@ A file is validated with a `Context`, which tells where relative paths start and
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from anpr.endpoints import is_endpoint
+from anpr.privacy import redact
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _CAMERA_SCHEMES = ("rtsp", "rtsps")
@@ -37,10 +38,22 @@ class Table(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """An address may carry a secret in its query."""
+        for name, value in super().__repr_args__():
+            yield name, redact(value) if isinstance(value, str) else value
+
+
+class Log(Table):
+    """What stands in the log."""
+
+    plates: Literal["masked", "clear"] = "masked"
+    """`clear`: as they were read, and what is wrong in a list with the words of the list."""
+
 
 def mistake(what: str, cure: str = "") -> PydanticCustomError:
     """A validation error with our own words; the loader adds the place."""
-    return PydanticCustomError("mistake", "{what}", {"what": what, "cure": cure})
+    return PydanticCustomError("mistake", "{what}", {"what": redact(what), "cure": cure})
 
 
 def _context(info: ValidationInfo) -> Context:
@@ -113,16 +126,16 @@ def _pipeline(name: str, info: ValidationInfo) -> str:
 def _camera_url(url: str) -> str:
     if any(character.isspace() or not character.isprintable() for character in url):
         raise mistake("an address must not contain spaces or control characters")
+    if "@" in url:  # anywhere: a password may hold / ? or #
+        raise mistake(
+            "an address must not carry a user name or password",
+            'take it out and add user = "…" and password = "${NAME}" or password_file = "…"; an @ of the path is %40',
+        )
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as error:
-        raise mistake(f"not an address: {error}", "write rtsp://HOST:554/PATH") from error
-    if "@" in parts.netloc:
-        raise mistake(
-            "an address must not carry a user name or password",
-            'take it out and add user = "…" and password = "${NAME}" or password_file = "…"',
-        )
+    except ValueError:
+        raise mistake("not an address", "write rtsp://HOST:554/PATH") from None
     if parts.scheme not in _CAMERA_SCHEMES or not parts.hostname:
         raise mistake("not a camera's address", "write rtsp://HOST:554/PATH; a clip is given with file = …")
     return url

@@ -25,6 +25,7 @@ from anpr.config.pipeline import Pipeline, Preset
 from anpr.config.positions import START, Position, Positions, locate
 from anpr.config.site import Site
 from anpr.errors import ConfigError
+from anpr.privacy import redact
 
 LARGEST_BYTES = 1 << 20
 """A configuration beyond this is a mistake: a clip or a list given in its place."""
@@ -239,7 +240,7 @@ def _brief(value: object) -> str:
         case bool():
             return str(value).lower()
         case _:
-            text = repr(value)
+            text = redact(repr(value))
             return text if len(text) <= 60 else f"{text[:57]}…"
 
 

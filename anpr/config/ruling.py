@@ -44,7 +44,7 @@ def _register_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or "{plate}" not in parts.path + parts.query:
         raise mistake("no address of a register", "like https://registry.example/vehicles/{plate}")
-    if "@" in parts.netloc:
+    if "@" in url:  # anywhere: a password may hold / ? or #
         raise mistake("an address must not carry a password", "let a proxy on this machine add it")
     if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
         raise mistake("plates would leave this machine unencrypted", "use https, or a proxy on 127.0.0.1")

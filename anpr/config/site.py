@@ -13,10 +13,10 @@ from anpr.config.fields import (
     BusEndpoint,
     CameraUrl,
     EnvironmentSecret,
-    FilePath,
     Footage,
     Fraction,
     Identifier,
+    Log,
     PathValue,
     PipelineName,
     SecretFile,
@@ -115,13 +115,78 @@ class Listed(ListHead):
     """A watch-list file. What is said here of the list goes before what the file says of itself."""
 
     name: Identifier
-    file: FilePath
+    file: PathValue
+    """Need not be there when the site file is read: a box may start with the last good copy of the list."""
+
+
+Days = Annotated[int, Field(ge=1, le=36_500)]
+Percent = Annotated[float, Field(gt=0.0, lt=100.0)]
+Gibibytes = Annotated[float, Field(ge=0.001, le=1e6)]
+
+
+class Retention(Table):
+    """How long what is stored is kept; the names and defaults of `anpr.store.retention.Retention`."""
+
+    passages_days: Days = 30
+    """Passages without a hit."""
+    passage_pictures_days: Days = 30
+    """Their pictures."""
+    hits_days: Days = 365
+    """Hits, the passages that they are about, and their pictures."""
+    audit_days: Days = 730
+    """The log of who asked the store."""
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.passage_pictures_days > self.passages_days:
+            raise mistake(
+                f"passage_pictures_days = {self.passage_pictures_days} exceeds passages_days = {self.passages_days}",
+                "pictures go with their passage at the latest",
+            )
+        if self.hits_days < self.passages_days:
+            raise mistake(
+                f"hits_days = {self.hits_days} is below passages_days = {self.passages_days}",
+                "a hit is kept at least as long as a passage without one",
+            )
+        return self
+
+
+class Disk(Table):
+    """What happens when the store's disk fills; the names and defaults of `anpr.store.retention.Watermarks`."""
+
+    early_percent: Percent = 85.0
+    """From here on, what is oldest is purged before its time."""
+    sparing_percent: Percent = 92.0
+    """From here on, pictures of passages without a hit are not stored."""
+    reserve_percent: Percent = 97.0
+    """From here on, the reserve is given up."""
+    reserve_mib: Annotated[int, Field(ge=0, le=65_536)] = 64
+    """At most a twentieth of the disk; 0: there is none."""
+    youngest_days: Days = 1
+    """What is younger is never purged before its time."""
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if not self.early_percent < self.sparing_percent < self.reserve_percent:
+            raise mistake("the percents must rise", "early_percent < sparing_percent < reserve_percent")
+        return self
+
+
+class Quota(Table):
+    """The most that pictures may take; the names and defaults of `anpr.store.retention.Quota`."""
+
+    passage_pictures_gib: Gibibytes | None = None
+    """Of passages without a hit; None: only the disk sets a limit."""
+    hit_pictures_gib: Gibibytes | None = None
 
 
 class Storage(Table):
-    """Where sightings, hits and pictures are kept."""
+    """Where sightings, hits and pictures are kept, and for how long."""
 
     path: PathValue
+    retention: Retention = Retention()
+    disk: Disk = Disk()
+    quota: Quota = Quota()
 
 
 class BusConsumer(Table):
@@ -218,6 +283,7 @@ class Site(Table):
     health: Health | None = None
     """None: nobody can ask."""
     reconnect: Reconnect = Reconnect()
+    log: Log = Log()
     cameras: Annotated[tuple[Camera, ...], AsTuple, Field(min_length=1)]
     lists: Annotated[tuple[Listed, ...], AsTuple] = ()
     rules: Rules | None = None

@@ -27,6 +27,7 @@ class Assignment:
     build: Callable[[Pipeline], Stages]
     log_level: log.Level
     log_as_json: bool
+    log_plates: log.Plates = "masked"
     reconnection: Reconnection = field(default_factory=Reconnection)
     gpu: int | None = None
     """The GPU that the process works on."""

@@ -11,9 +11,11 @@ from anpr.clock import Clock
 from anpr.config.site import Site
 from anpr.engine.coverage import Ledger
 from anpr.engine.hub import Hub
+from anpr.engine.kept_lists import KeptLists
 from anpr.engine.lists import ListKeeper
 from anpr.engine.messages import CameraReport, WorkerReport
 from anpr.engine.monitor import Monitor
+from anpr.engine.rule_keeper import RuleKeeper
 from anpr.errors import DeclarationError
 from anpr.health import report
 from anpr.health.exposition import CONTENT_TYPE, expose
@@ -35,7 +37,8 @@ class Attendant:
         cameras = site.enabled_cameras()
         live = [camera.id for camera in cameras if camera.url is not None]
         self.ledger = Ledger(live, site_id=site.site.id, clock=clock, take=hub.take_gap)
-        self.lists = ListKeeper(site.lists, hub, clock=clock)
+        self.lists = ListKeeper(site.lists, hub, clock=clock, kept=KeptLists.of_store(site.store.path))
+        self.rules = RuleKeeper(site.rules, hub, clock=clock)
         self.monitor = Monitor(
             cameras,
             box=site.box.id,
@@ -59,7 +62,7 @@ class Attendant:
                 "/metrics": self._metrics,
             }
             self._server = HealthServer(site.health.address, pages, clock=clock)
-        self._intake = _open_intake(site, hub)
+        self._intake = _open_intake(site, hub, clock)
         left_open = [gap for gap in hub.store.gaps(limit=MOST_GAPS_LOOKED_AT) if gap.state == "preview"]
         self.ledger.begin(alive_seconds=hub.store.alive_seconds, left_open=left_open)
 
@@ -97,6 +100,7 @@ class Attendant:
         """One round of the hub's loop: that it comes here is what the watchdog is told."""
         self.monitor.look()
         self.lists.turn()
+        self.rules.turn()
         if self._intake is not None:
             self._intake.turn()
         now = self._clock.monotonic_seconds()
@@ -111,9 +115,15 @@ class Attendant:
         """The workers are told to stop."""
         self._service.stopping()
 
+    def ask(self) -> None:
+        """Have lists and rules read anew, changed or not. May be called from a signal's handler."""
+        self.lists.ask()
+        self.rules.ask()
+
     def close(self) -> None:
         """End the gaps that are open and note the time: from here on nobody watches."""
         self.lists.close()
+        self.rules.close()
         if self._intake is not None:
             self._intake.close()
         self.ledger.end()
@@ -141,7 +151,7 @@ class Attendant:
         return Answer(200, body, CONTENT_TYPE)
 
 
-def _open_intake(site: Site, hub: Hub) -> Intake | None:
+def _open_intake(site: Site, hub: Hub, clock: Clock) -> Intake | None:
     """Where other programs push declarations, if the site file says so. Raises BusError."""
     declarations = hub.judge.book.declarations if hub.judge is not None else None
     if site.rules is None or site.rules.intake is None or declarations is None:
@@ -153,4 +163,4 @@ def _open_intake(site: Site, hub: Hub) -> Intake | None:
         except DeclarationError as error:
             raise ValueError("\n".join(error.problems)) from error
 
-    return Intake(site.rules.intake, take, counters=hub.counters)
+    return Intake(site.rules.intake, take, counters=hub.counters, clock=clock)

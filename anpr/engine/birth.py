@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pickle
@@ -9,8 +10,11 @@ import signal
 import sys
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_OOM_SCORE = 500
+"""Of 1000: as if it held half of the machine's memory besides its own."""
 
 
 def enter(connection: Connection, task: bytes) -> None:
@@ -19,8 +23,15 @@ def enter(connection: Connection, task: bytes) -> None:
     Unpickling them imports the engine, which takes seconds: a hub that is killed meanwhile would leave an orphan.
     """
     die_with_parent()
+    die_before_parent()
     work, assignment = pickle.loads(task)
     work(connection, assignment)
+
+
+def die_before_parent() -> None:
+    """When memory is short, Linux kills a worker, who is started again, and not the hub, who holds what waits."""
+    with contextlib.suppress(OSError):  # where this is not to be had, the kernel judges by size alone
+        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
 
 
 def die_with_parent() -> None:

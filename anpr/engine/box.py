@@ -13,24 +13,32 @@ from anpr.clock import Clock
 from anpr.config.site import VEHICLES_PER_DAY, Listed, Site
 from anpr.engine.hub import Hub
 from anpr.engine.judge import Judge
-from anpr.errors import WatchListError
+from anpr.engine.kept_lists import MOST_TOLD, KeptLists
+from anpr.errors import StoreError, WatchListError
+from anpr.metrics import Counters
+from anpr.privacy import Private
 from anpr.records import Event
 from anpr.rules.opening import open_rules
 from anpr.store import Store
+from anpr.store.disk import DiskWatch
+from anpr.store.keeper import Keeper
+from anpr.store.migration import BACKUP
+from anpr.store.retention import DAY_SECONDS, Policy
 from anpr.watch.lists import WatchList, load_list
 from anpr.watch.matcher import Matcher
 
-MOST_TOLD = 5
-"""Problems of a list that are logged one by one."""
 
+def load_lists(lists: Sequence[Listed], kept: KeptLists | None = None) -> tuple[WatchList, ...]:
+    """The watch-lists that a site file names, or their last good copies as `KeptLists.open` gives them.
 
-def load_lists(lists: Sequence[Listed]) -> tuple[WatchList, ...]:
-    """The watch-lists that a site file names. Raises WatchListError with the problems of all of them."""
+    Raises WatchListError with the problems of all that are refused and have no copy.
+    """
     loaded: list[WatchList] = []
     problems: list[str] = []
     for listed in lists:
         try:
-            loaded.append(load_list(listed.file, name=listed.name, head=listed))
+            whole = kept.open(listed) if kept else load_list(listed.file, name=listed.name, head=listed)
+            loaded.append(whole)
         except WatchListError as error:
             problems.extend(error.problems)
     for each in loaded:
@@ -43,7 +51,7 @@ def load_lists(lists: Sequence[Listed]) -> tuple[WatchList, ...]:
 def tell_left_out(watch_list: WatchList) -> None:
     """Log the bad rows that a list does without."""
     if watch_list.bad_rows:
-        first = [str(problem) for problem in watch_list.problems[:MOST_TOLD]]
+        first = [Private(str(each), masked=each.masked) for each in watch_list.problems[:MOST_TOLD]]
         log = structlog.get_logger()
         log.warning("list_rows_left_out", list=watch_list.name, rows=watch_list.bad_rows, problems=first)
 
@@ -59,17 +67,26 @@ def open_hub(
     lists: Sequence[Listed],
     vehicles_per_day: float = VEHICLES_PER_DAY,
     rules_of: Site | None = None,
+    keep: Policy | None = None,
     clock: Clock,
     on_event: Callable[[Event], None] | None = None,
 ) -> Iterator[Hub]:
     """A hub that is ready to take passages; what it still holds when the block ends is stored and published.
 
     `endpoint` None publishes nothing; `bus` says more than an endpoint. `rules_of` is the site whose rules are
-    evaluated, if it has any. Raises WatchListError, ConfigError, StoreError or BusError.
+    evaluated, if it has any. `keep` None keeps everything, and looks at no disk. Raises WatchListError, ConfigError,
+    StoreError or BusError.
     """
-    matcher = Matcher(load_lists(lists), vehicles_per_day=vehicles_per_day)
+    kept = KeptLists.of_store(store)
+    matcher = Matcher(load_lists(lists, kept), vehicles_per_day=vehicles_per_day)
     with ExitStack() as opened:
+        if keep is not None:
+            DiskWatch(store, keep.disk, clock=clock, counters=Counters()).make_room()
         opened_store = opened.enter_context(Store.open(store, clock=clock, box=box))
+        if opened_store.migrated_from is not None:
+            copy = str(opened_store.path / BACKUP)
+            structlog.get_logger().warning("store_made_new", schema_before=opened_store.migrated_from, copy=copy)
+        _keep_copies(kept, lists, matcher.lists)
         if bus is None and endpoint is not None:
             bus = BusOptions(endpoint=endpoint, allow_unencrypted=allow_unencrypted)
         publisher = None
@@ -78,7 +95,12 @@ def open_hub(
                 Bus(bus, box=box, epoch=opened_store.epoch, log=opened_store.outbox, clock=clock)
             )
         judge = opened.enter_context(_open_judge(rules_of, opened_store, clock)) if rules_of else None
-        hub = Hub(opened_store, matcher, publisher, clock=clock, judge=judge, on_event=on_event)
+        keeper = None
+        if keep is not None:
+            _tell_short_memory(judge, keep)
+            consumers = [consumer.name for consumer in bus.consumers] if bus is not None else []
+            keeper = opened.enter_context(closing(Keeper(opened_store, keep, clock=clock, consumers=consumers)))
+        hub = Hub(opened_store, matcher, publisher, clock=clock, judge=judge, keeper=keeper, on_event=on_event)
         structlog.get_logger().info(
             "hub_opened",
             box=box,
@@ -96,6 +118,26 @@ def open_hub(
             hub.finish()
 
 
+def _tell_short_memory(judge: Judge | None, keep: Policy) -> None:
+    """Log if rules look back further than passages are kept: after a restart they know no more than is stored."""
+    look_back_seconds = max(judge.book.plate_seconds, judge.book.camera_seconds) if judge is not None else 0.0
+    if look_back_seconds > keep.retention.passages_days * DAY_SECONDS:
+        days = round(look_back_seconds / DAY_SECONDS, 1)
+        log = structlog.get_logger()
+        log.warning("rules_look_back_too_far", days=days, passages_days=keep.retention.passages_days)
+
+
+def _keep_copies(kept: KeptLists, lists: Sequence[Listed], loaded: Sequence[WatchList]) -> None:
+    """Keep the last good copies of the lists, and of no others. If they cannot be written, the box does without."""
+    try:
+        for listed, whole in zip(lists, loaded, strict=True):
+            if not whole.refused:
+                kept.keep(listed, whole)
+        kept.forget(but=lists)
+    except StoreError as error:
+        structlog.get_logger().warning("list_not_kept", problem=str(error))
+
+
 @contextmanager
 def _open_judge(site: Site, store: Store, clock: Clock) -> Iterator[Judge | None]:
     """The judge by the site's rules, None if it has none, with a memory of what the store holds."""
@@ -105,4 +147,4 @@ def _open_judge(site: Site, store: Store, clock: Clock) -> Iterator[Judge | None
         return
     with closing(rules):
         asked = (rules.lookups.counters, rules.declarations.counters)
-        yield Judge(rules.book, store, lateness_seconds=site.rules.lateness, others=asked)
+        yield Judge(rules.book, store, lateness_seconds=site.rules.lateness, others=asked, reload=rules.reload)

@@ -20,6 +20,7 @@ from anpr.engine.bus_options import bus_options
 from anpr.engine.pipeline import build_stages, is_on_gpu, net_device, rehearse
 from anpr.engine.surface_device import SurfaceDevice, gpu_numbered, rehearse_device
 from anpr.errors import AnprError, BusError, StreamAuthError, WatchListError
+from anpr.privacy import masked
 from anpr.store import Store
 from anpr.video.decode import DecodeOptions
 from anpr.video.rtsp import probe
@@ -178,7 +179,7 @@ def _list(listed: Listed) -> Finding:
         (loaded,) = load_lists((listed,))
     except WatchListError as error:
         more = f", and {len(error.problems) - 1} more" if len(error.problems) > 1 else ""
-        return Finding(subject, False, error.problems[0] + more, f"anpr watch check {listed.file}")
+        return Finding(subject, False, masked(error.problems[0]) + more, f"anpr watch check {listed.file}")
     left_out = f", {loaded.bad_rows} bad rows left out" if loaded.bad_rows else ""
     return Finding(subject, True, f"{len(loaded.entries)} entries, version {loaded.version}{left_out}")
 

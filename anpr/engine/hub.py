@@ -22,6 +22,8 @@ from anpr.errors import BusError, StoreError
 from anpr.metrics import Counters, Histogram
 from anpr.records import CoverageGap, Event, Hit, Sighting
 from anpr.store import GroupCommit, Query, Store
+from anpr.store.evidence import describe
+from anpr.store.keeper import Keeper
 from anpr.store.rows import kind_of
 from anpr.watch.hits import find_matches, raise_hit, withdraw_hit
 from anpr.watch.matcher import Match, Matcher
@@ -40,6 +42,10 @@ HEARTBEAT_CHECK_SECONDS = 0.2
 LONGEST_PASSAGE_SECONDS = 3600.0
 """How far before its newest record an earlier run may have left a passage open: a jam holds vehicles in view."""
 KEPT_LATENCIES = 100_000
+KEEPING_SECONDS = 0.010
+"""How long old things may be purged at a stretch: less than a commit waits for others."""
+KEEPING_PAUSE_SECONDS = 0.2
+"""Between such stretches, while there is other work."""
 
 
 class Hub:
@@ -53,10 +59,11 @@ class Hub:
         *,
         clock: Clock,
         judge: Judge | None = None,
+        keeper: Keeper | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        """`publisher` None: nobody is told. `judge` None: there are no rules. `on_event` is called with each event once
-        it is committed and published."""
+        """`publisher` None: nobody is told. `judge` None: there are no rules. `keeper` None: nothing is ever purged,
+        and nobody looks at the disk. `on_event` is called with each event once it is committed and published."""
         self.counters = Counters()
         self.latency_seconds: deque[float] = deque(maxlen=KEPT_LATENCIES)
         """From the arrival of a frame to the publication of the sighting it brought about, the newest of them."""
@@ -67,6 +74,7 @@ class Hub:
         self.store = store
         self.matcher = matcher
         self.judge = judge
+        self.keeper = keeper
         self._publisher = publisher
         self._clock = clock
         self._on_event = on_event
@@ -82,6 +90,7 @@ class Hub:
         """What has been told of passages that are not settled yet, by id."""
         self._arrivals: dict[tuple[str, int], float] = {}
         self._retry_at_seconds = 0.0
+        self._keeping_due_seconds = 0.0
         self._log = structlog.get_logger()
 
     @property
@@ -118,6 +127,10 @@ class Hub:
         self.matcher = matcher
         self._matches.clear()
 
+    def commit(self) -> None:
+        """Commit and publish what was judged, now. Raises StoreError; then it is tried again with the next `tick`."""
+        self._publish(self._group.flush())
+
     def take(self, passage: Passage) -> None:
         """Have a sighting stored, matched and published by the next `tick`s."""
         self._waiting.append(passage)
@@ -132,11 +145,16 @@ class Hub:
         self.counters.add("gaps_taken", reason=gap.reason)
 
     def mark_alive(self) -> None:
-        """Note durably that the box lives; a store that refuses is counted, and noticed elsewhere."""
+        """Note durably that the box lives; a store that refuses is counted, and noticed elsewhere.
+
+        Raises StoreError if only a new start helps.
+        """
         try:
             self.store.mark_alive()
         except StoreError:
             self.counters.add("store_failures")
+            if self.store.stuck:
+                raise
 
     def settle(self, camera_ids: Collection[str]) -> None:
         """Make final what was last told of these cameras' passages: who followed them has died and will not."""
@@ -173,11 +191,15 @@ class Hub:
         self.take(Passage(final, preview.pictures, self._clock.monotonic_seconds()))
 
     def tick(self) -> float:
-        """Do what is due; returns how many seconds it may wait until the next time. Never raises for a failing disk."""
+        """Do what is due; returns how many seconds it may wait until the next time.
+
+        A disk that fails is told, and tried again. Raises StoreError only if nothing but a new start helps.
+        """
         more = self._serve()
         now = self._clock.monotonic_seconds()
         if now < self._retry_at_seconds:
-            return 0.0 if more else min(self._retry_at_seconds - now, HEARTBEAT_CHECK_SECONDS)
+            wait_seconds = min(self._retry_at_seconds - now, self._keep_house())
+            return 0.0 if more else min(wait_seconds, HEARTBEAT_CHECK_SECONDS)
         try:
             self._work(now + TICK_SECONDS)
             self.failing = False
@@ -186,10 +208,29 @@ class Hub:
             self.failing = True
             self._retry_at_seconds = now + RETRY_SECONDS
             self._log.error("store_failed", problem=str(error), waiting=self.backlog, retry_in_seconds=RETRY_SECONDS)
+            if self.keeper is not None:
+                self.keeper.look()  # the disk may be full
+            if self.store.stuck:
+                raise
+        keeping_in_seconds = self._keep_house()
         if self._serve() or (not self.failing and (self._waiting or self._gaps)):
             return 0.0
         due_in_seconds = self._group.due_in_seconds
-        return HEARTBEAT_CHECK_SECONDS if due_in_seconds is None else min(due_in_seconds, HEARTBEAT_CHECK_SECONDS)
+        wait_seconds = HEARTBEAT_CHECK_SECONDS if due_in_seconds is None else due_in_seconds
+        return min(wait_seconds, keeping_in_seconds, HEARTBEAT_CHECK_SECONDS)
+
+    def _keep_house(self) -> float:
+        """Let the keeper purge for a moment, if no commit is late by it; in how many seconds it wants the next one."""
+        if self.keeper is None:
+            return HEARTBEAT_CHECK_SECONDS
+        now, due_in_seconds = self._clock.monotonic_seconds(), self._group.due_in_seconds
+        if due_in_seconds is not None and due_in_seconds < KEEPING_SECONDS and not self.failing:
+            return due_in_seconds
+        if now >= self._keeping_due_seconds:
+            wait_seconds = self.keeper.turn(KEEPING_SECONDS)
+            busy = bool(self._waiting or self._gaps)
+            self._keeping_due_seconds = now + (max(wait_seconds, KEEPING_PAUSE_SECONDS) if busy else wait_seconds)
+        return max(0.0, self._keeping_due_seconds - now)
 
     def finish(self) -> None:
         """Store and publish all that waits, now. Raises StoreError, with how much is lost, if the store refuses."""
@@ -223,20 +264,43 @@ class Hub:
 
     def _add(self, passage: Passage, matches: Sequence[Match]) -> None:
         """Put one passage into the group: its pictures first, so that no record points at a missing one."""
-        pictures = tuple(self.store.evidence.put(picture.kind, picture.jpeg) for picture in passage.pictures)
+        sparing = self.keeper is not None and self.keeper.sparing
+        keep = describe if sparing else self.store.evidence.put
+        pictures = tuple(keep(picture.kind, picture.jpeg) for picture in passage.pictures)
         sighting = msgspec.structs.replace(passage.sighting, evidence=pictures or passage.sighting.evidence)
         if sighting.id in self._uncommitted:
             self._publish(self._group.flush())
         self._group.make_room()  # what has been judged must be taken
         listed = self._hits(sighting, matches)
         ruled = self._judge(sighting, [hit for hit in listed if hit.state != "withdrawn"])
-        self._group.add(sighting, (*listed, *ruled))
+        hits = (*listed, *ruled)
+        if sparing and pictures and not self._keep_pictures(passage, hits):
+            sighting = msgspec.structs.replace(sighting, evidence=())
+            hits = tuple(msgspec.structs.replace(h, evidence=()) if h.evidence == pictures else h for h in hits)
+        self._group.add(sighting, hits)
         self._uncommitted.update((sighting.id, *(hit.sighting_id for hit in ruled)))
         if sighting.state == "preview":
             self._previews[sighting.id] = sighting
         else:
             self._previews.pop(sighting.id, None)
         self._arrivals[sighting.id, sighting.revision] = passage.arrival_seconds
+
+    def _keep_pictures(self, passage: Passage, hits: Sequence[Hit]) -> bool:
+        """While the disk is nearly full: keep them if the passage has a hit and they can be kept; else count them."""
+        assert self.keeper is not None
+        reason = "no hit"
+        if any(hit.state != "withdrawn" for hit in hits):
+            reason = "reserve"
+            if self.keeper.disk.hits_keep_pictures:
+                try:
+                    for picture in passage.pictures:
+                        self.store.evidence.put(picture.kind, picture.jpeg)
+                except StoreError:
+                    reason = "disk full"
+                else:
+                    return True
+        self.counters.add("pictures_not_stored", len(passage.pictures), reason=reason)
+        return False
 
     def _hits(self, sighting: Sighting, matches: Sequence[Match]) -> tuple[Hit, ...]:
         """What the lists say of this revision, and the withdrawals of what they said of an earlier one."""

@@ -11,17 +11,18 @@ from __future__ import annotations
 import heapq
 import math
 from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 import structlog
 
+from anpr.engine.asking import Asked, Asking, Span, note, touches
 from anpr.health.report import RulesHealth
 from anpr.metrics import Counters
 from anpr.records import Hit, Sighting
 from anpr.rules.book import RuleBook
-from anpr.rules.contract import History, Past, Raised, Where
+from anpr.rules.contract import History, Past, Raised
 from anpr.rules.history import MOST_PASSAGES, HotHistory
 from anpr.rules.language import Rule
 from anpr.store import Query, Store
@@ -30,61 +31,6 @@ MOST_RECENT = 20_000
 """Passages that may be judged again; the lateness holds far fewer."""
 MOST_WAITING = 1_000_000
 """Passages that rules with `wait` have yet to judge."""
-
-Asked = tuple[str, ...]
-"""A question of the memory, but for its time: `plate`, `camera`, `raised` or `list`, and of what."""
-Span = tuple[float, float]
-"""Two wall times, both included."""
-
-
-class Asking:
-    """A `History` that notes what it is asked, as far as the answers may still change."""
-
-    __slots__ = ("_from_seconds", "_history", "asked")
-
-    def __init__(self, history: History, from_seconds: float) -> None:
-        """What is about a time before `from_seconds` can change only by passages that come too late to count."""
-        self.asked: dict[Asked, Span] = {}
-        self._history = history
-        self._from_seconds = from_seconds
-
-    def of_plate(
-        self, plate: str, from_seconds: float, until_seconds: float, where: Where | None = None
-    ) -> Sequence[Past]:
-        self._note(("plate", plate), from_seconds, until_seconds)
-        return self._history.of_plate(plate, from_seconds, until_seconds, where)
-
-    def at_camera(self, camera_id: str, from_seconds: float, until_seconds: float) -> Sequence[Past]:
-        self._note(("camera", camera_id), from_seconds, until_seconds)
-        return self._history.at_camera(camera_id, from_seconds, until_seconds)
-
-    def unread_at(self, camera_id: str, from_seconds: float, until_seconds: float) -> Sequence[Past]:
-        self._note(("camera", camera_id), from_seconds, until_seconds)
-        return self._history.unread_at(camera_id, from_seconds, until_seconds)
-
-    def may_share_leaders(
-        self, plate: str, passages: Sequence[tuple[str, float]], reach_seconds: float, *, plates: int, cameras: int
-    ) -> bool:
-        for camera_id, seen_seconds in passages:
-            if seen_seconds >= self._from_seconds:
-                self._note(("camera", camera_id), seen_seconds - reach_seconds, seen_seconds)
-        return self._history.may_share_leaders(plate, passages, reach_seconds, plates=plates, cameras=cameras)
-
-    def raised(self, rule: str, key: str, from_seconds: float, until_seconds: float) -> Sequence[tuple[float, str]]:
-        self._note(("raised", rule, key), from_seconds, until_seconds)
-        return self._history.raised(rule, key, from_seconds, until_seconds)
-
-    def list_hits(self, list_name: str, from_seconds: float, until_seconds: float) -> int:
-        self._note(("list", list_name), from_seconds, until_seconds)
-        return self._history.list_hits(list_name, from_seconds, until_seconds)
-
-    def _note(self, asked: Asked, from_seconds: float, until_seconds: float) -> None:
-        if until_seconds < self._from_seconds:
-            return
-        span = from_seconds, until_seconds
-        known = self.asked.setdefault(asked, span)
-        if known is not span:
-            self.asked[asked] = min(from_seconds, known[0]), max(until_seconds, known[1])
 
 
 @dataclass(slots=True, eq=False)
@@ -118,22 +64,23 @@ class Judge:
         lateness_seconds: float,
         most_passages: int = MOST_PASSAGES,
         others: Sequence[Counters] = (),
+        reload: Callable[[], RuleBook] | None = None,
     ) -> None:
-        """Fills the memory from what `store` holds. `others` are counters of what the rules ask. Raises StoreError."""
+        """Fills the memory from what `store` holds. `others` are counters of what the rules ask; `reload` reads the
+        rules anew, in any thread, and raises ConfigError. Raises StoreError."""
         self.book = book
         self.counters = Counters()
-        longest_wait_seconds = max(book.waits, default=0.0)
-        slack_seconds = 2 * lateness_seconds + longest_wait_seconds
-        self.history = HotHistory(
-            keep_seconds=max(book.plate_seconds, book.camera_seconds) + slack_seconds,
-            raised_seconds=book.cooldown_seconds + slack_seconds,
-            list_seconds=book.list_seconds + slack_seconds,
-            most_passages=most_passages,
-        )
+        self.reload = reload
+        self.refused = ""
+        """Why the rules' newest files were refused; whoever looks after them keeps it up to date."""
+        self.most_passages = most_passages
+        self._lateness_seconds = lateness_seconds
+        self.history = self.memory_for(book)
         self._others = others
         self._rules = {each.rule.name: each.rule for each in book.rules}
         self._store = store
-        self._lateness_seconds = lateness_seconds
+        self._noted: list[tuple[Sighting, bool]] | None = None
+        """What has come into the memory (True) and gone from it since another one is being filled."""
         self._recent: list[tuple[float, str, Judged]] = []
         """Those that a late passage may change, in order of time."""
         self._by_id: dict[str, Judged] = {}
@@ -141,6 +88,16 @@ class Judge:
         """A heap of (due, sighting id, wait)."""
         self._log = structlog.get_logger()
         self._fill()
+
+    def memory_for(self, book: RuleBook) -> HotHistory:
+        """An empty memory that reaches as far back as these rules look."""
+        slack_seconds = 2 * self._lateness_seconds + max(book.waits, default=0.0)
+        return HotHistory(
+            keep_seconds=max(book.plate_seconds, book.camera_seconds) + slack_seconds,
+            raised_seconds=book.cooldown_seconds + slack_seconds,
+            list_seconds=book.list_seconds + slack_seconds,
+            most_passages=self.most_passages,
+        )
 
     def totals(self) -> Counters:
         """What it, its memory, its rules and what they ask have counted."""
@@ -162,6 +119,7 @@ class Judge:
             plates=history.plates,
             memory_seconds=max(0.0, history.newest_seconds - history.oldest_seconds) if history.passages else 0.0,
             waiting=len(self._waiting),
+            refused=self.refused,
         )
 
     # Judging
@@ -193,7 +151,7 @@ class Judge:
         for judged in later:
             if judged is now:
                 hits += self._say(judged, changed)
-            elif _touches(judged.asked, changed):
+            elif touches(judged.asked, changed):
                 self.counters.add("passages_judged_again")
                 hits += self._say(judged, changed)
         if sighting.state != "withdrawn":
@@ -226,6 +184,8 @@ class Judge:
         sighting = judged.sighting
         if sighting.state != "withdrawn":
             self.history.add(sighting)
+            if self._noted is not None:
+                self._noted.append((sighting, True))
             for hit in judged.listed:
                 self.history.list_marks.add(hit.list_name, sighting.seen_seconds, sighting.id)
             _note_passage(judged, changed)
@@ -242,6 +202,8 @@ class Judge:
             self._mark(raised, {}, changed)
         if sighting.state != "withdrawn":
             self.history.remove(sighting)
+            if self._noted is not None:
+                self._noted.append((sighting, False))
             for hit in judged.listed:
                 self.history.list_marks.discard(hit.list_name, sighting.seen_seconds, sighting.id)
             _note_passage(judged, changed)
@@ -289,11 +251,11 @@ class Judge:
         given = {_mark_of(each) for each in now.values()}
         for rule, key, seen_seconds, sighting_id in taken - given:
             marks.discard((rule, key), seen_seconds, sighting_id)
-            _note(changed, ("raised", rule, key), seen_seconds)
+            note(changed, ("raised", rule, key), seen_seconds)
         for rule, key, seen_seconds, sighting_id in given:
             marks.add((rule, key), seen_seconds, sighting_id)
         for rule, key, seen_seconds, _ in given - taken:
-            _note(changed, ("raised", rule, key), seen_seconds)
+            note(changed, ("raised", rule, key), seen_seconds)
 
     def _raise(self, judged: Judged, before: Mapping[str, Raised], now: Mapping[str, Raised]) -> list[Hit]:
         """What of `now` was not told so. A dry run is told to the log alone."""
@@ -349,7 +311,62 @@ class Judge:
             due_seconds = sighting.seen_seconds + wait_seconds + self._lateness_seconds
             heapq.heappush(self._waiting, (due_seconds, sighting.id, wait_seconds))
 
-    # After a restart
+    # After a restart, and when other rules take over
+
+    def take_over(self, book: RuleBook) -> Iterator[None]:
+        """Judge by other rules, with all that is remembered: of passages, of what was raised, of who waits.
+
+        Iterate it to its end, between judgements, all that was judged being committed. Where these rules look further
+        back, their memory is read from the store first, a block with each step, and meanwhile the old rules judge. What
+        those said of a passage stands until it has a new revision. Raises StoreError, and then nothing has changed.
+        """
+        fresh = self.memory_for(book)
+        if fresh.keep_seconds > self.history.keep_seconds:
+            yield from self._refill(fresh)
+        for now, then in ((self.history.raised_marks, fresh.raised_marks), (self.history.list_marks, fresh.list_marks)):
+            now.keep_seconds = max(now.keep_seconds, then.keep_seconds)
+        raised = self._raised_lately()
+        book.counters.merge(self.book.counters.counts)
+        self.book = book
+        self._rules = {each.rule.name: each.rule for each in book.rules}
+        waiting = {each for each in self._waiting if each[2] in book.waits}
+        self._waiting.clear()
+        if self.history.passages:
+            newest_seconds = self.history.newest_seconds
+            self._fill_marks(raised)
+            self._await_again(newest_seconds - 2 * self._lateness_seconds)
+            for _, _, judged in self._recent:
+                self._ask_again(judged)
+        self._waiting = sorted(waiting.union(self._waiting))
+
+    def _refill(self, fresh: HotHistory) -> Iterator[None]:
+        """Read `fresh` from the store, and have it take the place of the memory.
+
+        What comes and goes meanwhile is noted; the newest passages, of which most does, are read last, at once.
+        """
+        old = self.history
+        settled_seconds = old.newest_seconds - self._lateness_seconds
+        self._noted = []
+        try:
+            if old.passages:
+                for block in self._store.passages(from_seconds=old.newest_seconds - fresh.keep_seconds):
+                    rows = block.rows[block.rows["seen"] < settled_seconds]
+                    fresh.load(rows, block.traits)
+                    yield
+                    if len(rows) < len(block.rows):
+                        break
+            for sighting, came in self._noted:
+                if sighting.seen_seconds < settled_seconds:
+                    fresh.remove(sighting)
+                    if came:
+                        fresh.add(sighting)
+        finally:
+            self._noted = None
+        if self.history.passages:
+            for block in self._store.passages(from_seconds=settled_seconds):
+                fresh.load(block.rows, block.traits)
+        fresh.counters, fresh.raised_marks, fresh.list_marks = old.counters, old.raised_marks, old.list_marks
+        self.history = fresh
 
     def _fill(self) -> None:
         """Remember what the store holds."""
@@ -360,8 +377,20 @@ class Judge:
         newest_seconds = newest[0].seen_seconds
         for block in store.passages(from_seconds=newest_seconds - history.keep_seconds):
             history.load(block.rows, block.traits)
+        self._fill_marks(self._raised_lately())
+        self._fill_recent(newest_seconds)
+        self._log.info("history_filled", passages=history.passages, plates=history.plates, waiting=len(self._waiting))
+
+    def _raised_lately(self) -> list[Hit]:
+        """What lists and rules have raised within the time that is remembered of it."""
+        history = self.history
         marks_seconds = max(history.raised_marks.keep_seconds, history.list_marks.keep_seconds)
-        for hit in store.hits_since(newest_seconds - marks_seconds):
+        return list(self._store.hits_since(history.newest_seconds - marks_seconds)) if history.passages else []
+
+    def _fill_marks(self, hits: Sequence[Hit]) -> None:
+        """Know again what was raised."""
+        history = self.history
+        for hit in hits:
             rule = self._rules.get(hit.rule)
             if hit.state == "withdrawn":
                 continue
@@ -369,17 +398,18 @@ class Judge:
                 history.list_marks.add(hit.list_name, hit.seen_seconds, hit.sighting_id)
             elif rule is not None:
                 history.raised_marks.add((hit.rule, cooldown_key(rule, hit)), hit.seen_seconds, hit.sighting_id)
-        self._fill_recent(newest_seconds)
-        self._log.info("history_filled", passages=history.passages, plates=history.plates, waiting=len(self._waiting))
 
-    def _fill_recent(self, newest_seconds: float) -> None:
-        """Know again which passages a late one may change, and which of them rules that wait have yet to judge.
+    def _await_again(self, due_from_seconds: float) -> None:
+        """Know again which passages rules that wait have yet to judge.
 
         Some are judged a second time; it comes out the same, and is told once.
         """
-        due_from_seconds = newest_seconds - 2 * self._lateness_seconds
         for past in self.history.since(due_from_seconds - max(self.book.waits, default=0.0)):
             self._wait(past, due_from_seconds)
+
+    def _fill_recent(self, newest_seconds: float) -> None:
+        """Know again which passages a late one may change, and which of them rules that wait have yet to judge."""
+        self._await_again(newest_seconds - 2 * self._lateness_seconds)
         recent: list[Judged] = []
         cursor = ""
         while True:
@@ -390,11 +420,16 @@ class Judge:
             if not cursor:
                 break
         for judged in sorted(recent, key=lambda each: each.place):
-            asking = Asking(self.history, self.history.newest_seconds - self._lateness_seconds)
-            self.book.evaluate(judged.sighting, history=asking, hits=judged.listed)
-            judged.asked = asking.asked
+            self._ask_again(judged)
             self._recent.append((*judged.place, judged))
             self._by_id[judged.sighting.id] = judged
+
+    def _ask_again(self, judged: Judged) -> None:
+        """Know again what a judgement asked for."""
+        asking = Asking(self.history, self.history.newest_seconds - self._lateness_seconds)
+        if judged.sighting.state != "withdrawn":
+            self.book.evaluate(judged.sighting, history=asking, hits=judged.listed, late=judged.late)
+        judged.asked = asking.asked
 
 
 def cooldown_key(rule: Rule, hit: Hit) -> str:
@@ -421,24 +456,8 @@ def _mark_of(raised: Raised) -> tuple[str, str, float, str]:
 def _note_passage(judged: Judged, changed: dict[Asked, Span]) -> None:
     """Note which answers a passage that comes or goes changes."""
     sighting = judged.sighting
-    _note(changed, ("camera", sighting.camera_id), sighting.seen_seconds)
+    note(changed, ("camera", sighting.camera_id), sighting.seen_seconds)
     if sighting.text:
-        _note(changed, ("plate", sighting.text), sighting.seen_seconds)
+        note(changed, ("plate", sighting.text), sighting.seen_seconds)
     for hit in judged.listed:
-        _note(changed, ("list", hit.list_name), sighting.seen_seconds)
-
-
-def _note(changed: dict[Asked, Span], asked: Asked, seen_seconds: float) -> None:
-    span = seen_seconds, seen_seconds
-    known = changed.setdefault(asked, span)
-    if known is not span:
-        changed[asked] = min(known[0], seen_seconds), max(known[1], seen_seconds)
-
-
-def _touches(asked: Mapping[Asked, Span], changed: Mapping[Asked, Span]) -> bool:
-    """Whether some answer that was asked for has changed."""
-    for key, (first, last) in changed.items():
-        span = asked.get(key)
-        if span is not None and first <= span[1] and last >= span[0]:
-            return True
-    return False
+        note(changed, ("list", hit.list_name), sighting.seen_seconds)

@@ -16,11 +16,13 @@ import structlog
 
 from anpr.clock import Clock
 from anpr.config.site import Listed
-from anpr.engine.box import MOST_TOLD, tell_left_out
-from anpr.errors import WatchListError
+from anpr.engine.box import tell_left_out
+from anpr.engine.kept_lists import MOST_TOLD, KeptLists
+from anpr.errors import StoreError, WatchListError
 from anpr.metrics import Counters
+from anpr.privacy import masked
 from anpr.watch.install import check_vanishing, is_forced
-from anpr.watch.lists import FIRST, Difference, WatchList, compare, load_list
+from anpr.watch.lists import Difference, WatchList, compare, load_list
 from anpr.watch.matcher import Matcher
 
 LOOK_SECONDS = 1.0
@@ -67,6 +69,8 @@ class _Update:
     signatures: dict[str, _Signature | None]
     taken: dict[str, tuple[WatchList, Difference]] = field(default_factory=dict)
     refused: dict[str, WatchListError] = field(default_factory=dict)
+    unkept: dict[str, StoreError] = field(default_factory=dict)
+    """Those taken of which no copy could be kept."""
     matcher: Matcher | None = None
     """None: nothing was taken."""
     failure: Exception | None = None
@@ -76,13 +80,15 @@ class _Update:
 class ListKeeper:
     """Follows the files of `[[lists]]`. Use from the hub's thread."""
 
-    def __init__(self, listed: Sequence[Listed], hub: Hub, *, clock: Clock) -> None:
-        self.refused: dict[str, str] = {}
-        """Of lists whose file was refused since: the reason, without a plate."""
+    def __init__(self, listed: Sequence[Listed], hub: Hub, *, clock: Clock, kept: KeptLists | None = None) -> None:
+        """`kept`: where the last good copies go; None: there are none."""
+        self.refused = {each.name: each.refused for each in hub.matcher.lists if each.refused}
+        """Of lists whose file is refused: the reason, without a plate."""
+        self._kept = kept
         self._hub = hub
         self._clock = clock
         self._log = structlog.get_logger()
-        loaded = {each.name: each.loaded_seconds for each in hub.matcher.lists}
+        loaded = {each.name: each.loaded_seconds for each in hub.matcher.lists if not each.refused}
         self._followed = [_Followed(each, _signature_at(each.file, loaded.get(each.name))) for each in listed]
         self._look_at_seconds = clock.monotonic_seconds() + LOOK_SECONDS
         self._asked = threading.Event()
@@ -129,7 +135,7 @@ class ListKeeper:
         self._update = _Update({each.listed.name: each.seen for each in due})
         files = tuple(each.listed for each in due)
         self._thread = threading.Thread(
-            target=_read, args=(files, self._hub.matcher, self._update), name=THREAD_NAME, daemon=True
+            target=_read, args=(files, self._hub.matcher, self._kept, self._update), name=THREAD_NAME, daemon=True
         )
         self._thread.start()
 
@@ -158,16 +164,18 @@ class ListKeeper:
                 left_out=watch_list.bad_rows,
             )
             tell_left_out(watch_list)
+        for name, problem in update.unkept.items():
+            self._log.warning("list_not_kept", list=name, problem=str(problem))
         for name, error in update.refused.items():
-            self.refused[name] = error.problem.partition(FIRST)[0]
+            self.refused[name] = masked(error.problem)
             self._hub.counters.add("lists_refused", reason="file")
             self._log.error(
                 "list_refused", list=name, problem=error.problem, cure=error.cure, problems=error.problems[:MOST_TOLD]
             )
 
 
-def _read(files: Sequence[Listed], matcher: Matcher, update: _Update) -> None:
-    """The thread: read and check the files, and make the matcher that knows them."""
+def _read(files: Sequence[Listed], matcher: Matcher, kept: KeptLists | None, update: _Update) -> None:
+    """The thread: read and check the files, keep copies of them, and make the matcher that knows them."""
     try:
         lists = {each.name: each for each in matcher.lists}
         for listed in files:
@@ -180,11 +188,20 @@ def _read(files: Sequence[Listed], matcher: Matcher, update: _Update) -> None:
                 update.refused[listed.name] = error
             else:
                 update.taken[listed.name] = watch_list, difference
+                _keep_copy(kept, listed, watch_list, update)
         if update.taken:
             lists |= {name: watch_list for name, (watch_list, _) in update.taken.items()}
             update.matcher = replace(matcher, lists=tuple(lists.values()), previous=matcher)
     except Exception as error:  # noqa: BLE001  # told by the hub's thread: a list must not end the box
         update.failure = error
+
+
+def _keep_copy(kept: KeptLists | None, listed: Listed, watch_list: WatchList, update: _Update) -> None:
+    try:
+        if kept is not None:
+            kept.keep(listed, watch_list)
+    except StoreError as error:
+        update.unkept[listed.name] = error
 
 
 def _signature(file: Path) -> _Signature | None:

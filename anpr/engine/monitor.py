@@ -24,6 +24,7 @@ from anpr.health.report import (
     CameraHealth,
     Capacity,
     ConsumerHealth,
+    KeepingHealth,
     Latency,
     ListHealth,
     StoreHealth,
@@ -31,6 +32,7 @@ from anpr.health.report import (
     WorkerHealth,
 )
 from anpr.metrics import Counters
+from anpr.privacy import masked
 from anpr.records import GapReason
 
 WINDOW_SECONDS = 60.0
@@ -176,7 +178,7 @@ class Monitor:
         """The whole box as it is now."""
         cameras = tuple(self._camera_health(seen) for seen in self._cameras.values())
         store = self._store_health()
-        problems = tuple(self._problems(cameras, store))
+        problems = tuple(masked(problem) for problem in self._problems(cameras, store))
         verdict: Verdict = "failing" if store.failing else "degraded" if problems else "ok"
         now = self._clock.wall_seconds()
         return BoxHealth(
@@ -211,8 +213,8 @@ class Monitor:
                     version=each.version,
                     entries=len(each.entries),
                     age_seconds=max(0.0, now - each.loaded_seconds),
-                    purpose=each.purpose,
-                    owner=each.owner,
+                    purpose=masked(each.purpose),
+                    owner=masked(each.owner),
                     left_out=each.bad_rows,
                     refused=self._refused_lists.get(each.name, ""),
                 )
@@ -223,6 +225,7 @@ class Monitor:
                 ConsumerHealth(name=each.name, connected=each.connected, behind=each.behind)
                 for each in self._hub.consumers
             ),
+            keeping=self._keeping_health(),
         )
 
     @property
@@ -244,6 +247,24 @@ class Monitor:
             failing=self._hub.failing,
         )
         return self._store
+
+    def _keeping_health(self) -> KeepingHealth | None:
+        keeper = self._hub.keeper
+        if keeper is None:
+            return None
+        return KeepingHealth(
+            disk_level=keeper.disk.level,
+            disk_percent=keeper.disk.use.percent,
+            disk_free_bytes=keeper.disk.use.free_bytes,
+            scarce=keeper.disk.use.scarce,
+            reserve_held=keeper.disk.reserve_held,
+            nothing_to_purge=keeper.nothing_to_purge,
+            clock_trusted=keeper.trust.trusted,
+            clock_jump_seconds=keeper.trust.jump_seconds,
+            holds=keeper.holds,
+            purging=keeper.purging,
+            oldest_seconds=keeper.oldest_seconds,
+        )
 
     def _take_camera(self, seen: _Seen, now: float) -> None:
         counters = seen.counters
@@ -335,6 +356,8 @@ class Monitor:
     def _problems(self, cameras: Collection[CameraHealth], store: StoreHealth) -> Iterator[str]:
         if store.failing:
             yield f"the store refuses, {self._hub.backlog} records wait"
+        if self._hub.keeper is not None:
+            yield from self._hub.keeper.problems()
         for camera in cameras:
             if camera.gap is not None:
                 detail = f", {camera.gap.detail}" if camera.gap.detail else ""
@@ -347,6 +370,9 @@ class Monitor:
                 yield f"camera {camera.id} drops {camera.dropped_share:.0%} of its pictures: the box is too slow"
             elif camera.tainted_share > WORTH_TELLING_SHARE:
                 yield f"camera {camera.id}: {camera.tainted_share:.0%} of its pictures may be damaged"
+        judge = self._hub.judge
+        if judge is not None and judge.refused:
+            yield f"the old rules stay, their changed files were refused (anpr rules check tells more): {judge.refused}"
         for name, why in self._refused_lists.items():
             yield f"list {name} keeps its old content, a new file was refused (anpr watch check tells more): {why}"
         for each in self._hub.matcher.lists:

@@ -52,13 +52,19 @@ def work(connection: Connection, assignment: Assignment) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the whole group; the hub decides
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    log.configure(level=assignment.log_level, as_json=assignment.log_as_json)
+    log.configure(level=assignment.log_level, as_json=assignment.log_as_json, plates=assignment.log_plates)
+    log.take_over()
     cv2.setNumThreads(1)
     if not limit_blocks():
         structlog.get_logger().warning("camera_memory_unbounded", cure="install PyAV from its wheel")
-    with closing(connection):
-        line = Line(connection)
-        _drive(line, assignment, stop)
+    try:
+        with closing(connection):
+            line = Line(connection)
+            _drive(line, assignment, stop)
+    except Exception:  # noqa: BLE001  # told by our log: multiprocessing would write it as it is
+        structlog.get_logger().exception("worker_crashed")
+        sys.stderr.flush()
+        os._exit(1)
     sys.stderr.flush()
     os._exit(0)  # a decoding thread may still wait for its camera: do not wait for it
 

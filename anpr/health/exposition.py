@@ -18,8 +18,9 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from anpr.health.report import BoxHealth, CameraHealth
+from anpr.health.report import BoxHealth, CameraHealth, KeepingHealth
 from anpr.metrics import Counters, Histogram
+from anpr.privacy import masked
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _RENAMED = {
@@ -62,6 +63,8 @@ def _metrics(
     yield from _of_cameras(report.cameras, now=report.at_seconds)
     yield from _of_workers(report)
     yield from _of_store(report)
+    if report.keeping is not None:
+        yield from _of_keeping(report.keeping)
     yield _histogram("anpr_event_latency_seconds", "From a picture's arrival to its sighting's publication.", latency)
     yield _histogram("anpr_store_commit_seconds", "How long commits took.", commit)
     yield from _counted("camera", cameras)
@@ -142,10 +145,31 @@ def _of_store(report: BoxHealth) -> Iterator[Metric]:
     if report.rules is not None:
         rules = report.rules
         yield _gauge("anpr_rules_enabled", "Rules that are evaluated.", rules.enabled)
+        yield _gauge(
+            "anpr_rules_refused", "1 while the newest files of the rules are refused.", float(bool(rules.refused))
+        )
         yield _gauge("anpr_rules_failing", "Rules whose last evaluation ended in a fault.", len(rules.failing))
         yield _gauge("anpr_history_passages", "Passages that the rules' memory holds.", rules.passages)
         yield _gauge("anpr_history_seconds", "How far back it reaches.", rules.memory_seconds)
         yield _gauge("anpr_history_waiting", "Passages that rules with a wait have yet to judge.", rules.waiting)
+
+
+def _of_keeping(keeping: KeepingHealth) -> Iterator[Metric]:
+    yield _gauge("anpr_disk_used_ratio", "Of what may be used, the reserve included.", keeping.disk_percent / 100)
+    yield _gauge("anpr_disk_free_bytes", "That may still be used.", keeping.disk_free_bytes)
+    level = GaugeMetricFamily("anpr_disk_level", "1 for how full the store's disk is.", labels=("level",))
+    for name in ("ok", "early", "sparing", "reserve"):
+        level.add_metric((name,), float(name == keeping.disk_level))
+    yield level
+    yield _gauge("anpr_disk_reserve_held", "1 while the reserve is there.", float(keeping.reserve_held))
+    yield _gauge(
+        "anpr_disk_nothing_to_purge", "1 if the disk fills and nothing may go.", float(keeping.nothing_to_purge)
+    )
+    yield _gauge("anpr_retention_clock_trusted", "1 while the clock may say what is old.", float(keeping.clock_trusted))
+    yield _gauge("anpr_holds", "Legal holds.", keeping.holds)
+    yield _gauge("anpr_purging", "1 while something is being purged.", float(bool(keeping.purging)))
+    if keeping.oldest_seconds is not None:
+        yield _gauge("anpr_store_oldest_timestamp_seconds", "End of the oldest day kept.", keeping.oldest_seconds)
 
 
 def _counted(owner: str, counters: Mapping[str, Counters]) -> Iterator[Metric]:
@@ -154,7 +178,8 @@ def _counted(owner: str, counters: Mapping[str, Counters]) -> Iterator[Metric]:
     sums: dict[str, dict[tuple[str, ...], int]] = {}
     for who, counted in counters.items():
         for (name, reason), count in counted.counts.items():
-            key: tuple[str, ...] = (who, reason) if owner else (reason,)
+            shown = masked(reason)
+            key: tuple[str, ...] = (who, shown) if owner else (shown,)
             of_name = sums.setdefault(_RENAMED.get(name, name), {})
             of_name[key] = of_name.get(key, 0) + count
     for name, counts in sorted(sums.items()):

@@ -128,6 +128,8 @@ class RulesHealth(msgspec.Struct, frozen=True, kw_only=True):
     """How far back the memory reaches."""
     waiting: int
     """Passages that rules with `wait` have yet to judge."""
+    refused: str = ""
+    """Why the rules' newest files were refused; empty: they were taken."""
 
 
 class ConsumerHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +139,31 @@ class ConsumerHealth(msgspec.Struct, frozen=True, kw_only=True):
     connected: bool
     behind: int
     """Numbers after the last up to which it has acknowledged all."""
+
+
+class KeepingHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How full the store's disk is, and how what is stored is kept and purged."""
+
+    disk_level: Literal["ok", "early", "sparing", "reserve"]
+    """`early`: old things are purged before their time; `sparing`: pictures of passages without a hit are not stored;
+    `reserve`: the reserve is given to the store's commits."""
+    disk_percent: float
+    """Of what may be used, as if the reserve were there."""
+    disk_free_bytes: int
+    scarce: Literal["bytes", "inodes"]
+    reserve_held: bool
+    nothing_to_purge: bool
+    """The disk is filling, and nothing may be purged before its time."""
+    clock_trusted: bool
+    """False: nothing is purged until a time service, or a person, says that the clock is right."""
+    clock_jump_seconds: float
+    """How far the clock is ahead of the time that the box has lived through; behind if negative."""
+    holds: int
+    """Legal holds."""
+    purging: str
+    """What is being purged now; empty: nothing."""
+    oldest_seconds: float | None
+    """Until when the oldest day was written that is there; None: not known yet."""
 
 
 class BoxHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +193,8 @@ class BoxHealth(msgspec.Struct, frozen=True, kw_only=True):
     rules: RulesHealth | None = None
     """None: the site has no rules."""
     consumers: tuple[ConsumerHealth, ...] = ()
+    keeping: KeepingHealth | None = None
+    """None: nobody looks after the store."""
 
 
 def encode(report: BoxHealth) -> bytes:

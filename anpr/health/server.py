@@ -17,6 +17,7 @@ import h11
 from anpr.clock import Clock
 from anpr.endpoints import host_and_port
 from anpr.errors import AnprError, BusError
+from anpr.privacy import masked
 
 MOST_CONNECTIONS = 32
 CONNECTION_SECONDS = 5.0
@@ -150,7 +151,7 @@ class HealthServer:
         try:
             return page()
         except AnprError as error:
-            return Answer(500, f"{error}\n".encode(), "text/plain")
+            return Answer(500, f"{masked(str(error))}\n".encode(), "text/plain")
 
     def _drop(self, client: _Client) -> None:
         del self._clients[client.socket]

@@ -120,14 +120,15 @@ def _reasons(text: str) -> Iterator[str]:
         if number and not number.strip("0"):
             yield "the order number 0 does not exist"
         if len(number) < 4:
-            yield f"the order number {number or 'is missing, it'} has too few digits, four or five are needed"
+            found = repr(number) if number else "is missing, it"
+            yield f"the order number {found} has too few digits, four or five are needed"
         if len(number) > 6:
             yield f"the order number has too many digits, {len(number)} after the series {series}"
         if len(series) > 2:
             yield f"the series {series} has too many letters"
         if len(series) == 2 and series not in SPECIAL_CODES and series not in FOREIGN_CODES:
             yield f"no series {series} with {len(number)} digits exists"
-        yield f"no series {series or 'without letters'} with the number {number} exists"
+        yield f"no series {series or 'without letters'} with the number {number!r} exists"
     if code[0].isdigit():
         yield f"the province code {code} is not two digits"
     yield "it begins neither with a province code nor with two letters of a military unit and three or four digits"

@@ -7,8 +7,10 @@ the plate was registered when it was issued; never where the vehicle or its owne
 from __future__ import annotations
 
 import csv
+import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
@@ -73,3 +75,28 @@ def never_assigned() -> tuple[str, ...]:
 def vietnam_date(wall_seconds: float) -> date:
     """The calendar day in Viet Nam at a wall time (UTC seconds since 1970)."""
     return datetime.fromtimestamp(wall_seconds, UTC).astimezone(VIETNAM_TIME).date()
+
+
+def codes_of(place: str) -> frozenset[str]:
+    """The codes that a province issued, by its name before or since 2025-07-01; or the one code that is written.
+
+    Case, accents and spaces do not matter: `bac ninh`, `Bắc Ninh`. Raises PlateError for what is neither.
+    """
+    wanted = _plain(place)
+    if wanted in codes():
+        return frozenset({wanted})
+    found = frozenset(
+        entry.code for entry in codes().values() if wanted and wanted in (_plain(entry.before), _plain(entry.after))
+    )
+    if not found:
+        names = {_plain(name): name for entry in codes().values() for name in (entry.before, entry.after) if name}
+        close = [names[name] for name in get_close_matches(wanted, names, n=3)]
+        cure = f"did you mean {' or '.join(close)}?" if close else "give a province's name or a code such as 30"
+        raise PlateError(f"{place[:80]!r} is no province", cure=cure)
+    return found
+
+
+def _plain(name: str) -> str:
+    """A name without case, accents, spaces and hyphens."""
+    folded = unicodedata.normalize("NFKD", name.casefold().replace("đ", "d"))
+    return "".join(character for character in folded if character.isalnum())

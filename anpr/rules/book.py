@@ -11,6 +11,7 @@ from typing import TypeVar
 import structlog
 
 from anpr.metrics import Counters
+from anpr.privacy import masked
 from anpr.records import Hit, Severity, Sighting
 from anpr.rules.compile import CompiledRule
 from anpr.rules.contract import History, Raised
@@ -83,6 +84,11 @@ class RuleBook:
         """What the rules ask about declarations; None if the box has none."""
         return self.rules[0].sources.declarations if self.rules else None
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of each rule by its name; one changes with all that the rule says."""
+        return {each.rule.name: each.version for each in self.rules}
+
     def __len__(self) -> int:
         return len(self.rules)
 
@@ -143,7 +149,7 @@ class RuleBook:
         self.counters.add("rules_failed", reason=name)
         if name not in self.failing:
             structlog.get_logger().error("rule_failed", rule=name, exc_info=error)
-        self.failing[name] = f"{type(error).__name__}: {error}"
+        self.failing[name] = masked(f"{type(error).__name__}: {error}")
 
     def awaits(self, passage: Passage) -> Sequence[float]:
         """Those of `waits` with which a rule may raise something about a passage, as far as the passage alone tells."""

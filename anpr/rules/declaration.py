@@ -19,6 +19,7 @@ from anpr.config.times import parse_moment
 from anpr.errors import DeclarationError, PlateError
 from anpr.plates.grammar import require
 from anpr.plates.provinces import codes
+from anpr.privacy import Private
 
 REQUIRED = ("plate", "type", "declared")
 COLUMNS = (*REQUIRED, "id", "valid_from", "valid_until", "origin", "route", "persons", "test", "reference")
@@ -178,7 +179,7 @@ class _Row:
                 self.wrong(name, "is too long or holds control characters", f"at most {MAX_FIELD} characters")
 
     def wrong(self, column: str, what: str, cure: str) -> None:
-        self.problems.append(f"{self.place}: {column} {what} ({cure})")
+        self.problems.append(Private(f"{self.place}: {column} {what} ({cure})"))
 
     def plate(self) -> str:
         written = self.fields.get("plate", "")

@@ -7,6 +7,7 @@ kept for a while, so that the several rules that ask about a passage, and its re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
@@ -24,8 +25,9 @@ from anpr.metrics import Counters
 from anpr.rules.judgement import Deep, Finding, Judgement
 from anpr.rules.language import Lookup, Value
 from anpr.rules.logic import Truth
-from anpr.rules.wording import same
+from anpr.rules.wording import CLASSES, COLOURS, KINDS, Said, same
 
+_DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 Record = Mapping[str, Value]
 """What a register has on a plate, by field."""
 Ask = Callable[[str], Record | None]
@@ -194,7 +196,8 @@ def lookup(predicate: Lookup, registers: Registers) -> Deep:
     def tell(judgement: Judgement, finding: Finding) -> None:
         record = record_of(judgement) or {}
         for field_name, value in record.items():
-            finding.add((), **{f"{predicate.source}.{field_name}": same(_plain(value))})
+            attribute = (predicate.differs_from or field_name) if field_name == name else field_name
+            finding.add((), **{f"{predicate.source}.{field_name}": _said(attribute, value)})
 
     return Deep(test, tell)
 
@@ -217,6 +220,24 @@ def _plain(value: Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:g}" if isinstance(value, int | float) else value.strip()
+
+
+_WORDS: Mapping[str, Mapping[str, Said]] = {"colour": COLOURS, "vehicle_class": CLASSES, "kind": KINDS}
+"""Fields whose values are the engine's own words: those of these names, and those that a rule compares with them."""
+
+
+def _said(attribute: str, value: Value) -> Said:
+    """A register's value for a message: our words, numbers and days in both languages, all else as it is."""
+    text = _plain(value)
+    if isinstance(value, bool):
+        return Said("có" if value else "không", "yes" if value else "no")
+    if isinstance(value, int | float):
+        return Said(text.replace(".", ","), text)
+    known = _WORDS.get(attribute, {}).get(text.casefold())
+    if known is not None:
+        return known
+    day = _DAY.fullmatch(text)
+    return Said(f"{day[3]}/{day[2]}/{day[1]}", text) if day else same(text)
 
 
 def _beyond(value: Value, over: float | None, under: float | None) -> Truth:

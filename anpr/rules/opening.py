@@ -35,6 +35,9 @@ class OpenRules:
     book: RuleBook
     lookups: Lookups
     declarations: Declarations
+    reload: Callable[[], RuleBook]
+    """The rules as their files have them now, with the same registers and declarations; in any thread. Raises
+    ConfigError with all mistakes."""
 
     def totals(self) -> Counters:
         """What the rules, the registers and the declarations have counted."""
@@ -74,8 +77,17 @@ def open_rules(site: Site, *, clock: Clock) -> OpenRules | None:
     lookups = Lookups(clock)
     for register in rules.lookups:
         _register(lookups, register)
-    book = checked.book(places=places_of(site), registers=lookups, declarations=declarations)
-    return OpenRules(book, lookups, Declarations() if declarations is None else declarations)
+    places = places_of(site)
+
+    def compiled(checked: RuleSet) -> RuleBook:
+        return checked.book(places=places, registers=lookups, declarations=declarations)
+
+    return OpenRules(
+        book=compiled(checked),
+        lookups=lookups,
+        declarations=Declarations() if declarations is None else declarations,
+        reload=lambda: compiled(load_site_rules(rules)),
+    )
 
 
 def problems_of(site: Site) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from anpr.store.commit import GroupCommit
 from anpr.store.evidence import EvidenceFolder
-from anpr.store.search import Page, Query
+from anpr.store.query import Page, Query
 from anpr.store.store import Store
 
 __all__ = ["EvidenceFolder", "GroupCommit", "Page", "Query", "Store"]

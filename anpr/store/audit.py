@@ -5,7 +5,8 @@
 
 Each line's hash covers the hash of the line before, so that a line that is changed, removed or moved shows. It does not
 show that somebody wrote the whole log anew: for that, note a head elsewhere now and then and give it to `verify`.
-A line is on disk before the answer is given. Anybody who may read the store may add to its log.
+A line is on disk before the answer is given. Anybody who may read the store may add to its log. Lines whose time is
+over are taken away from its beginning; the signed journal of purges (purges.py) names the last of them.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import fcntl
 import hashlib
 import os
 import pwd
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -176,19 +178,68 @@ class AuditLog:
                 fcntl.flock(opened.enter_context(self.file.open("rb")), fcntl.LOCK_SH)
             yield
 
-    def verify(self, noted: Head | None = None) -> Verdict:
+    @property
+    def head(self) -> Head:
+        """The newest line. Raises StoreError."""
+        with told_as_store_errors(self.path):
+            return self._read_head()
+
+    def cut(self, last_number: int, note: Callable[[int, Head], None]) -> int:
+        """Take away the lines up to `last_number`, but never the newest; how many.
+
+        `note` is told the first number and the last line once it is known that they go, and before they do; if it
+        raises, they stay. Raises StoreError.
+        """
+        if not self.file.exists():
+            return 0
+        with self._locked() as descriptor:
+            last_number = min(last_number, self._head_for_writing(descriptor).number - 1)
+            first, last, offset = 0, Head(), 0
+            with self.file.open("rb") as file:
+                for written in file:
+                    line, problem = _judge(written, None)
+                    if line is None or line.number > last_number:
+                        break
+                    if problem:
+                        raise StoreError(f"{problem}: nothing is taken away", place=str(self.file), cure="keep it")
+                    first, last, offset = first or line.number, Head(line.number, line.sha256), file.tell()
+                if not first:
+                    return 0
+                note(first, last)
+                file.seek(offset)
+                self._put_in_place(file)
+        return last.number - first + 1
+
+    def _put_in_place(self, rest: BinaryIO) -> None:
+        """Make what is left of a file the log; who waits for the old one's lock looks again."""
+        half = self.path / "log.new"
+        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
+        with os.fdopen(descriptor, "wb") as file:
+            owned = self.file.stat()
+            os.fchown(descriptor, owned.st_uid, owned.st_gid)
+            os.fchmod(descriptor, owned.st_mode & 0o777)
+            shutil.copyfileobj(rest, file, 1 << 20)
+            file.flush()
+            os.fsync(descriptor)
+        half.replace(self.file)
+        sync_folder(self.path)
+
+    def verify(self, noted: Head | None = None, *, begins: Collection[Head] = ()) -> Verdict:
         """Look whether lines were changed, removed or moved; with `noted`, also whether that head is still among them.
 
-        Raises StoreError if the log cannot be read.
+        `begins` are the lines after which the log may begin, by the journal of purges; one of them that was `noted` is
+        not missed. Raises StoreError if the log cannot be read.
         """
         found = Head()
         problems: list[str] = []
-        noted_found = noted is None or noted == found
+        noted_found = noted is None or noted == found or noted in begins
         with told_as_store_errors(self.path):
             written_lines = self.file.open("rb") if self.file.exists() else None
             if written_lines is not None:
                 with written_lines as file:
                     for number, written in enumerate(file, 1):
+                        if number == 1:
+                            found = _before(written, begins)
                         line, problem = _judge(written, found)
                         if problem:
                             problems.append(f"{self.file}:{number}: {problem}")
@@ -211,9 +262,14 @@ class AuditLog:
     @contextmanager
     def _locked(self) -> Iterator[int]:
         with told_as_store_errors(self.path):
-            descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(self.file, flags, 0o660)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
+                while os.fstat(descriptor).st_ino != self.file.stat().st_ino:  # lines were taken away meanwhile
+                    os.close(descriptor)
+                    descriptor = os.open(self.file, flags, 0o660)
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
                 if os.fstat(descriptor).st_uid == os.getuid():
                     os.fchmod(descriptor, 0o660)
                 if os.fstat(descriptor).st_size == 0:
@@ -312,6 +368,14 @@ def _judge(written: bytes, before: Head | None) -> tuple[Line | None, str]:
     if before.sha256 and line.previous != before.sha256:
         return line, f"entry {line.number} was not written after the line before it: one of the two was exchanged"
     return line, ""
+
+
+def _before(written: bytes, begins: Collection[Head]) -> Head:
+    """What the log's first line follows: a line that was purged, or nothing."""
+    line, _ = _judge(written, None)
+    if line is None:
+        return Head()
+    return next((head for head in begins if head == Head(line.number - 1, line.previous)), Head())
 
 
 def _user_name(user_id: int) -> str:

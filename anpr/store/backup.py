@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import lmdb
 import lmdb.verify
 import msgspec
 
 from anpr.clock import Clock
 from anpr.errors import StoreError
 from anpr.store.durable import sync_file, sync_folder, write_file
+from anpr.store.environment import Environment
 from anpr.store.faults import told_as_store_errors
 from anpr.store.lock import lock_for_writing, used_by_nobody
+from anpr.store.partition import Name
+from anpr.store.partitions import DAYS
+from anpr.store.root import MAP_SIZE_BYTES
 from anpr.store.signing import PUBLIC
 from anpr.store.store import Store
 
@@ -103,55 +107,80 @@ def check_manifest(folder: Path) -> tuple[str, ...]:
 
 
 def compact(path: Path, *, clock: Clock) -> Compacted:
-    """Write the store's file anew without the pages that nothing uses, and put it in place of the old one.
+    """Write the store's files of events anew without the pages that nothing uses, and put them in place of the old.
 
-    The old file stays until the new one is whole and on disk. Raises StoreError, leaving all as it was, if any process
-    has the store open, if it is damaged, or if the disk has no room for both.
+    An old file stays until its new one is whole and on disk. Raises StoreError, with that file as it was, if any
+    process has the store open, if a file is damaged, or if the disk has no room for both.
     """
     with told_as_store_errors(path):
         if not (path / DATA).is_file():
             raise StoreError("there is no store here", place=str(path), cure="give the folder of a store")
         lock = lock_for_writing(path)
         half = path / "compacted"
+        before = after = 0
         try:
             with used_by_nobody(path):
-                before = (path / DATA).stat()
-            if shutil.disk_usage(path).free < before.st_size:
-                raise StoreError(
-                    "the disk has no room for a second copy",
-                    place=str(path),
-                    cure=f"free {before.st_size >> 20} MiB while it is made",
-                )
-            findings = lmdb.verify.verify(str(path))  # type: ignore[no-untyped-call]
-            if findings:
-                raise StoreError(f"the store is damaged: {findings[0]}", place=str(path), cure="restore a backup")
-            shutil.rmtree(half, ignore_errors=True)
-            half.mkdir(mode=0o700)
-            with Store.open(path, clock=clock, read_only=True) as store:
-                last_seq = store.last_seq
-                store.copy(half)
-            with Store.open(half, clock=clock, read_only=True) as copied:
-                if copied.last_seq != last_seq:
-                    raise StoreError("the copy is not whole", place=str(half), cure="try again")
-            for name in (DATA, "lock.mdb"):
-                owned = (path / name).stat()
-                os.chown(half / name, owned.st_uid, owned.st_gid)
-                (half / name).chmod(owned.st_mode & 0o777)
-            sync_file(half / DATA)
-            with used_by_nobody(path):
-                (half / DATA).replace(path / DATA)
-                (half / "lock.mdb").replace(path / "lock.mdb")  # the old one counts the old file's transactions
-                sync_folder(path)
-            return Compacted(before.st_size, (path / DATA).stat().st_size)
+                folders = folders_of(path)
+            for folder in folders:
+                done = _compact(folder, half, users=path)
+                before, after = before + done.before_bytes, after + done.after_bytes
+            with Store.open(path, clock=clock, read_only=True):
+                return Compacted(before, after)
         finally:
             shutil.rmtree(half, ignore_errors=True)
             os.close(lock)
 
 
+def folders_of(path: Path) -> tuple[Path, ...]:
+    """The folders with a file of events: the store itself, then its partitions, oldest first. Raises OSError."""
+    days = path / DAYS
+    named = [(name.first_seq, each) for each in _listed(days) if (name := Name.parse(each.name)) is not None]
+    return (path, *(folder for _, folder in sorted(named)))
+
+
+def _listed(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _compact(folder: Path, half: Path, *, users: Path) -> Compacted:
+    """One file; `users` is the folder that every user of the store has open. Raises StoreError, OSError, lmdb.Error."""
+    before = (folder / DATA).stat()
+    if shutil.disk_usage(folder).free < before.st_size:
+        raise StoreError(
+            "the disk has no room for a second copy",
+            place=str(folder),
+            cure=f"free {(before.st_size >> 20) + 1} MiB while it is made",
+        )
+    findings = lmdb.verify.verify(str(folder))  # type: ignore[no-untyped-call]
+    if findings:
+        raise StoreError(f"the store is damaged: {findings[0]}", place=str(folder), cure="restore a backup")
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(mode=0o700)
+    with closing(Environment.open(folder, map_size_bytes=MAP_SIZE_BYTES, read_only=True)) as environment:
+        environment.copy(half)
+        entries = environment.entries()
+    with closing(Environment.open(half, map_size_bytes=MAP_SIZE_BYTES, read_only=True)) as copied:
+        if copied.entries() != entries:
+            raise StoreError("the copy is not whole", place=str(half), cure="try again")
+    for name in (DATA, "lock.mdb"):
+        owned = (folder / name).stat()
+        os.chown(half / name, owned.st_uid, owned.st_gid)
+        (half / name).chmod(owned.st_mode & 0o777)
+    sync_file(half / DATA)
+    with used_by_nobody(users):
+        (half / DATA).replace(folder / DATA)
+        (half / "lock.mdb").replace(folder / "lock.mdb")  # the old one counts the old file's transactions
+        sync_folder(folder)
+    return Compacted(before.st_size, (folder / DATA).stat().st_size)
+
+
 def _copy_files(store: Store, half: Path, *, clock: Clock) -> Manifest:
     """All that is no event, and the list of all. Raises OSError, StoreError."""
-    sync_file(half / DATA)
-    files = [Entry(DATA, *_hash(half / DATA))]
+    files: list[Entry] = []
+    for folder in folders_of(half):
+        sync_file(folder / DATA)
+        sync_folder(folder)
+        files.append(Entry(str((folder / DATA).relative_to(half)), *_hash(folder / DATA)))
     altered: list[str] = []
     for folder in sorted(store.evidence.path.glob("??")):
         target = half / "evidence" / folder.name
@@ -173,11 +202,12 @@ def _copy_files(store: Store, half: Path, *, clock: Clock) -> Manifest:
                 files.append(_copy(kept, target, half))
     with Store.open(half, clock=clock, read_only=True) as copied:
         last_seq = copied.last_seq
-    (half / "lock.mdb").unlink(missing_ok=True)
+    for folder in folders_of(half):
+        (folder / "lock.mdb").unlink(missing_ok=True)
     made = datetime.fromtimestamp(clock.wall_seconds(), UTC).isoformat(timespec="seconds")
     manifest = Manifest(made=made, last_seq=last_seq, pictures_altered=tuple(altered), files=tuple(files))
     write_file(half / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
-    for folder in (half / "evidence", half / "audit", half):
+    for folder in (half / DAYS, half / "evidence", half / "audit", half):
         if folder.is_dir():
             sync_folder(folder)
     return manifest

@@ -10,6 +10,7 @@ A row names its pictures by their SHA-256, so a head stands for all records up t
 
 Numbers are 8 bytes, big-endian; the head before the first is 32 zero bytes. One signature a commit costs a fraction of
 one a record, and proves each of them: the few rows that follow in the same commit are part of the proof, by their hash.
+The chain runs through the partitions: each knows the end of the chain when it began.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ FIRST_HEAD = bytes(32)
 
 _LINK = struct.Struct(">Q32s32s")
 _NUMBERS = struct.Struct(">QQ")
+_END = struct.Struct(">Q32s")
 _Hash = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 _Count = Annotated[int, msgspec.Meta(ge=1, lt=1 << 62)]
 
@@ -66,27 +68,47 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return is_signed(seal_message(number, seq, head), signature, public)
 
 
+class End(NamedTuple):
+    """The newest link's number and head."""
+
+    number: int
+    head: bytes
+
+    def pack(self) -> bytes:
+        """40 bytes."""
+        return _END.pack(*self)
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> End:
+        """Of `pack`."""
+        return cls(*_END.unpack(packed))
+
+
+NO_END = End(0, FIRST_HEAD)
+"""Of a chain without links."""
+
+
 class Chain:
-    """Of a store; the store makes it."""
+    """The part of the chain that one partition holds."""
 
-    def __init__(self, environment: lmdb.Environment, *, key: SigningKey | None) -> None:
-        """With a `key` it can be added to; without, the tables must be there."""
-        self._links = environment.open_db(b"links", create=key is not None)
-        self._seals = environment.open_db(b"seals", create=key is not None)
-        self._key = key
+    def __init__(self, links: lmdb._Database, seals: lmdb._Database, *, begins: End) -> None:
+        self.begins = begins
+        """Where the chain ended before the first of these links."""
+        self._links = links
+        self._seals = seals
 
-    def note(self, txn: lmdb.Transaction[bytes], rows: Sequence[tuple[int, bytes]]) -> None:
+    def note(self, txn: lmdb.Transaction[bytes], rows: Sequence[tuple[int, bytes]], key: SigningKey) -> None:
         """Part of the commit that writes these rows, each with the number of its event; rising."""
-        if not rows or self._key is None:
+        if not rows:
             return
-        number, head = self._last(txn)
+        number, head = self.end(txn)
         for seq, row in rows:
             number += 1
             row_sha256 = hashlib.sha256(row).digest()
             head = link_head(head, number, seq, row_sha256)
             txn.put(pack_seq(seq), _LINK.pack(number, row_sha256, head), append=True, db=self._links)
-        signature = self._key.sign(seal_message(number, seq, head))
-        txn.put(pack_seq(seq), self._key.public + signature, append=True, db=self._seals)
+        signature = key.sign(seal_message(number, seq, head))
+        txn.put(pack_seq(seq), key.public + signature, append=True, db=self._seals)
 
     def proof(self, txn: lmdb.Transaction[bytes], seq: int) -> Proof | None:
         """That the event of this number is part of the chain; None if it is not."""
@@ -99,7 +121,7 @@ class Chain:
             while links.next() and unpack_seq(links.key()) <= sealed_seq:
                 following.append((unpack_seq(links.key()), Link(*_LINK.unpack(links.value())).row_sha256.hex()))
             links.set_key(pack_seq(seq))
-            previous = Link(*_LINK.unpack(links.value())).head if links.prev() else FIRST_HEAD
+            previous = Link(*_LINK.unpack(links.value())).head if links.prev() else self.begins.head
         return Proof(
             number=number,
             seq=seq,
@@ -118,12 +140,21 @@ class Chain:
                 yield unpack_seq(cursor.key()), Link(*_LINK.unpack(cursor.value())), seal
                 there = cursor.next()
 
-    def _last(self, txn: lmdb.Transaction[bytes]) -> tuple[int, bytes]:
+    def end(self, txn: lmdb.Transaction[bytes]) -> End:
+        """Of the last of these links; `begins` if there is none."""
         with txn.cursor(self._links) as cursor:
             if not cursor.last():
-                return 0, FIRST_HEAD
+                return self.begins
             link = Link(*_LINK.unpack(cursor.value()))
-            return link.number, link.head
+            return End(link.number, link.head)
+
+    def copy_from(self, other: Chain, source: lmdb.Transaction[bytes], txn: lmdb.Transaction[bytes], seq: int) -> None:
+        """Take over an event's link and seal, byte for byte; rising. `source` reads the other chain."""
+        key = pack_seq(seq)
+        for theirs, mine in ((other._links, self._links), (other._seals, self._seals)):
+            value = source.get(key, db=theirs)
+            if value is not None:
+                txn.put(key, value, append=True, db=mine)
 
 
 def link_head(before: bytes, number: int, seq: int, row_sha256: bytes) -> bytes:

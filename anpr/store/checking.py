@@ -8,15 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import lmdb.verify
+import msgspec
 
 from anpr.clock import Clock
 from anpr.errors import StoreError
 from anpr.metrics import Counters
 from anpr.records import CoverageGap, Event
-from anpr.store.backup import DATA, check_manifest
-from anpr.store.chain import FIRST_HEAD, link_head, seal_message
+from anpr.store.backup import DATA, check_manifest, folders_of
+from anpr.store.chain import NO_END, End, link_head, seal_message
+from anpr.store.column_file import FILE as COLUMNS
+from anpr.store.column_file import find_damage
 from anpr.store.faults import told_as_store_errors
 from anpr.store.lock import is_being_written
+from anpr.store.naming import rows_in_slices
+from anpr.store.partition import Partition
+from anpr.store.purges import audit_begins, newest_of_partitions
+from anpr.store.purges import problems as purge_problems
+from anpr.store.rows import decode_row
 from anpr.store.signing import fingerprint, is_signed
 from anpr.store.store import Store
 
@@ -32,13 +40,13 @@ class Finding:
     """What was looked at, and what is wrong."""
 
     counters: Counters = field(default_factory=Counters)
-    """`events_checked`, `links_checked`, `pictures_checked`; and `problems`, `pictures_missing`."""
+    """`events_checked`, `links_checked`, `kept_checked`, `pictures_checked`; and `problems`, `pictures_missing`."""
     problems: list[str] = field(default_factory=list)
     """Up to MOST_PROBLEMS, each with its place."""
     fingerprints: dict[str, int] = field(default_factory=dict)
     """The keys that signed, and how many commits each."""
     file_checked: bool = False
-    """Whether the file's pages were looked at: not while a box writes."""
+    """Whether the pages of all files were looked at: not of those that a box writes."""
 
     def add(self, problem: str, *, reason: str) -> None:
         """Note something wrong."""
@@ -57,30 +65,50 @@ def check(path: Path, *, clock: Clock, pictures: bool = False) -> Finding:
     with Store.open(path, clock=clock, read_only=True) as store:
         _check_events(store, finding, pictures=pictures)
         _check_chain(store, finding)
-        for problem in store.audit.verify().problems:
+        _check_kept(store, finding, pictures=pictures)
+        for file in (partition.path / COLUMNS for partition in store.partitions.all):
+            if damage := find_damage(file):
+                finding.add(f"{file}: {damage}, remove it", reason="columns")
+        for problem in store.audit.verify(begins=audit_begins(store.root)).problems:
             finding.add(problem, reason="audit")
     for problem in check_manifest(path):
         finding.add(problem, reason="backup")
-    _check_file(path, finding)
+    _check_files(path, finding)
     return finding
 
 
-def _check_file(path: Path, finding: Finding) -> None:
+def _check_files(path: Path, finding: Finding) -> None:
+    """The root's file and the newest partition's only while nobody writes; the others do not change."""
     with told_as_store_errors(path):
-        if is_being_written(path):
-            return
-        before = (path / DATA).stat()
-        findings = lmdb.verify.verify(str(path))  # type: ignore[no-untyped-call]
-        after = (path / DATA).stat()
-        if is_being_written(path) or (before.st_ino, before.st_mtime_ns) != (after.st_ino, after.st_mtime_ns):
-            return  # a box has begun to write: what was read meanwhile says nothing
-    finding.file_checked = True
-    for problem in findings:
-        finding.add(f"{path / DATA}: {problem}", reason="file")
+        root, *days = folders_of(path)
+        written = {root, *days[-1:]}
+        for folder in (root, *days):
+            if folder in written and is_being_written(path):
+                continue
+            before = _state(folder)
+            findings = lmdb.verify.verify(str(folder))  # type: ignore[no-untyped-call]
+            if folder in written and (is_being_written(path) or before != _state(folder)):
+                continue  # a box has begun to write: what was read meanwhile says nothing
+            written.discard(folder)
+            for problem in findings:
+                finding.add(f"{folder / DATA}: {problem}", reason="file")
+    finding.file_checked = not written
+
+
+def _state(folder: Path) -> tuple[int, int]:
+    facts = (folder / DATA).stat()
+    return facts.st_ino, facts.st_mtime_ns
 
 
 def _check_events(store: Store, finding: Finding, *, pictures: bool) -> None:
-    last_seq, seq, first = store.last_seq, 0, True
+    seq, _ = _purged_to(store)
+    last_seq = max(store.last_seq, seq)
+    first_seq = store.partitions.all[0].first_seq if store.partitions.all else last_seq + 1
+    if first_seq != seq + 1 and store.root.old is None:
+        finding.add(
+            f"{store.path}: events {seq + 1} to {first_seq - 1} are gone, and no purge says why", reason="events"
+        )
+    seq, first = first_seq - 1, store.root.old is not None
     while seq < last_seq:
         try:
             events = store.events(after_seq=seq, limit=min(_AT_ONCE, last_seq - seq))
@@ -127,21 +155,68 @@ def _check_pictures(store: Store, event: Event, finding: Finding, *, read: bool)
 
 
 def _check_chain(store: Store, finding: Finding) -> None:
-    head, number, after_seq, sealed = FIRST_HEAD, 0, 0, True
-    while links := store.links(after_seq=after_seq, limit=_AT_ONCE):
-        for seq, link, seal, row in links:
-            number += 1
-            head = link_head(head, number, seq, link.row_sha256)
-            if link.number != number or link.head != head:
-                finding.add(f"{store.path}: the chain is broken at event {seq}", reason="chain")
-                number, head = link.number, link.head
-            if hashlib.sha256(row).digest() != link.row_sha256:
-                finding.add(f"{store.path}: event {seq} is not the one that was signed", reason="chain")
-            if seal:
-                finding.fingerprints[fingerprint(seal[:32])] = finding.fingerprints.get(fingerprint(seal[:32]), 0) + 1
-                if not is_signed(seal_message(number, seq, head), seal[32:], seal[:32]):
-                    finding.add(f"{store.path}: the signature at event {seq} does not hold", reason="chain")
-            sealed, after_seq = bool(seal), seq
-        finding.counters.add("links_checked", len(links))
+    """Through all partitions; what was purged is bridged by the purge that says where it began and ended."""
+    _, end = _purged_to(store)
+    sealed, seq = True, 0
+    for partition in store.partitions.all:
+        if partition.chain is None:
+            continue
+        if partition.chain.begins != end:
+            finding.add(f"{partition.path}: does not follow the chain before it", reason="chain")
+            end = partition.chain.begins
+        after_seq = 0
+        while links := store.links(after_seq=after_seq, limit=_AT_ONCE, of=partition):
+            for seq, link, seal, row in links:
+                number, head = end.number + 1, link_head(end.head, end.number + 1, seq, link.row_sha256)
+                if link.number != number or link.head != head:
+                    finding.add(f"{partition.path}: the chain is broken at event {seq}", reason="chain")
+                end = End(link.number, link.head)
+                if hashlib.sha256(row).digest() != link.row_sha256:
+                    finding.add(f"{partition.path}: event {seq} is not the one that was signed", reason="chain")
+                if seal:
+                    _check_seal(partition, seq, end, seal, finding)
+                sealed, after_seq = bool(seal), seq
+            finding.counters.add("links_checked", len(links))
     if not sealed:
-        finding.add(f"{store.path}: the chain ends at event {after_seq} without a signature", reason="chain")
+        finding.add(f"{store.path}: the chain ends at event {seq} without a signature", reason="chain")
+
+
+def _purged_to(store: Store) -> tuple[int, End]:
+    """Number of the last event that was purged, and where the chain of evidence ended there."""
+    gone = newest_of_partitions(store.root)
+    if gone is None:
+        return 0, NO_END
+    if store.partitions.all and str(store.partitions.all[0].name) == gone.partition:
+        return gone.first_seq - 1, gone.begin  # it was decided, and the next start does it
+    return gone.last_seq, gone.end
+
+
+def _check_seal(partition: Partition, seq: int, end: End, seal: bytes, finding: Finding) -> None:
+    name = fingerprint(seal[:32])
+    finding.fingerprints[name] = finding.fingerprints.get(name, 0) + 1
+    if not is_signed(seal_message(end.number, seq, end.head), seal[32:], seal[:32]):
+        finding.add(f"{partition.path}: the signature at event {seq} does not hold", reason="chain")
+
+
+def _check_kept(store: Store, finding: Finding, *, pictures: bool) -> None:
+    """The records that have outlived their partition, their proofs, and what was purged."""
+    if store.root.kept is None:
+        return
+    kept = store.root.kept
+    for txn, rows in rows_in_slices(kept, most=_AT_ONCE):
+        for seq, row in rows:
+            finding.counters.add("kept_checked")
+            try:
+                event = decode_row(seq, row)
+                proof = store.root.proof(txn, seq)
+                genuine = proof is None or proof.holds_for(row)
+            except (msgspec.MsgspecError, ValueError):
+                finding.add(f"{store.path}: kept event {seq} is damaged", reason="kept")
+                continue
+            if not genuine:
+                finding.add(f"{store.path}: kept event {seq} is not the one that was signed", reason="kept")
+            if not kept.finds(txn, event):
+                finding.add(f"{store.path}: kept event {seq} is not found by searches", reason="kept")
+            _check_pictures(store, event, finding, read=pictures)
+    for problem in purge_problems(store.root):
+        finding.add(f"{store.path}: {problem}", reason="purges")

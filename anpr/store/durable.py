@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+_LET_GO_BYTES = 64 << 20
 
 
 def sync_folder(path: Path) -> None:
@@ -22,6 +25,19 @@ def sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def delete_slowly(folder: Path) -> Iterator[None]:
+    """Delete a folder of files, durably, in slices: to let go of gigabytes at once would take a file system long."""
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        while (size := file.stat().st_size) > _LET_GO_BYTES:
+            os.truncate(file, size - _LET_GO_BYTES)
+            yield
+        file.unlink()
+        yield
+    if folder.is_dir():
+        folder.rmdir()
+        sync_folder(folder.parent)
 
 
 def write_file(path: Path, content: bytes, *, mode: int = 0o640) -> None:

@@ -6,9 +6,11 @@ both fsyncs a power cut leaves committed records that point at missing or empty 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -44,8 +46,8 @@ class EvidenceFolder:
 
         Raises StoreError if the bytes are no JPEG, or cannot be written.
         """
-        width_px, height_px = jpeg_size(jpeg)
-        sha256 = hashlib.sha256(jpeg).hexdigest()
+        described = describe(kind, jpeg)
+        sha256 = described.sha256
         target = self._path_of(sha256)
         with told_as_store_errors(self.path):
             _make_folder(target.parent)
@@ -56,7 +58,7 @@ class EvidenceFolder:
                 os.fsync(file.fileno())
             temporary.rename(target)
             sync_folder(target.parent)
-        return Evidence(kind=kind, sha256=sha256, width_px=width_px, height_px=height_px)
+        return described
 
     def get(self, sha256: str) -> bytes:
         """The picture of that hash, verified. Raises StoreError if it is missing or is not what its name says."""
@@ -76,6 +78,35 @@ class EvidenceFolder:
         """Whether the picture of that hash is there; it is not read. Raises StoreError if `sha256` is none."""
         return self._path_of(sha256).is_file()
 
+    def remove(self, pictures: Iterable[str], *, put_before_ns: int) -> None:
+        """Delete those pictures that were put before a time of `now_ns`; durable after `sync`. Raises StoreError."""
+        with told_as_store_errors(self.path):
+            for path in map(self._path_of, pictures):
+                with contextlib.suppress(FileNotFoundError):
+                    if path.stat().st_ctime_ns <= put_before_ns:
+                        path.unlink()
+
+    def sync(self) -> Iterator[None]:
+        """Make what was deleted durable, a folder at a time. Raises StoreError."""
+        for folder in self.path.glob("??"):
+            with told_as_store_errors(folder):
+                sync_folder(folder)
+            yield
+
+    def now_ns(self) -> int:
+        """The time by the clock that dates files; needs no room. Raises StoreError."""
+        with told_as_store_errors(self.path):
+            os.utime(self._unfinished)
+            return self._unfinished.stat().st_ctime_ns
+
+    def bytes_of(self, sha256: str) -> int | None:
+        """Length of the picture of that hash; None if it is not there. Raises StoreError."""
+        with told_as_store_errors(self.path):
+            try:
+                return self._path_of(sha256).stat().st_size
+            except FileNotFoundError:
+                return None
+
     @property
     def _unfinished(self) -> Path:
         return self.path / "unfinished"
@@ -84,6 +115,12 @@ class EvidenceFolder:
         if not _SHA256.fullmatch(sha256):
             raise StoreError(f"{sha256[:80]!r} names no picture", cure="give the 64 hexadecimal digits of its SHA-256")
         return self.path / sha256[:2] / f"{sha256[2:]}.jpg"
+
+
+def describe(kind: Literal["plate", "overview"], jpeg: bytes) -> Evidence:
+    """What a record says of a picture, before it is kept. Raises StoreError if the bytes are no JPEG."""
+    width_px, height_px = jpeg_size(jpeg)
+    return Evidence(kind=kind, sha256=hashlib.sha256(jpeg).hexdigest(), width_px=width_px, height_px=height_px)
 
 
 def jpeg_size(jpeg: bytes) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from anpr.errors import StoreError
 from anpr.records import Hit, Sighting
 from anpr.store.durable import sync_folder
 from anpr.store.faults import told_as_store_errors
-from anpr.store.search import Query
+from anpr.store.query import Query
 from anpr.store.store import Store
 
 Format = Literal["csv", "jsonl", "parquet"]

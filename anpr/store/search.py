@@ -1,67 +1,42 @@
-"""Finding sightings by plate, time and camera, newest first, a page at a time.
+"""Finding a partition's sightings by its indexes, newest first.
 
-Every index ends in a stamp (time, sequence number), and its values hold what the other conditions need, so a record is
-decoded only if it is part of the answer. Which index leads:
+Every index ends in a stamp (time, sequence number), and its values hold what most conditions ask, so that a record is
+decoded only if it is part of the answer. What leads:
 
-    a whole plate           plates, backwards in time         the page's length
-    a camera                cameras, backwards in time        until the page is full
-    a plate's first part    plates, all that begin so         the number of passages that begin so
-    otherwise               times, backwards                  until the page is full
+    sightings with certain hits       these sightings
+    plates that can be counted        plates, backwards in time
+    a camera                          cameras, backwards in time
+    otherwise                         times, backwards
 """
 
 from __future__ import annotations
 
-import heapq
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import lmdb
+import msgspec
 
-from anpr.errors import PlateError, StoreError
-from anpr.plates.normalise import normalise
-from anpr.records import Sighting
-from anpr.store.keys import FIRST_STAMP, LAST_STAMP, STAMP_BYTES, name_key, pack_seconds
+from anpr.ops.passages import Traits
+from anpr.store.keys import STAMP_BYTES, name_key, seq_of, stamp
+from anpr.store.passages import FIXED_BYTES
+from anpr.store.query import Look, Question
+from anpr.store.rows import decode_row, sighting_of
 
-MAX_LIMIT = 10_000
-_SEPARATORS = " -._·"
+if TYPE_CHECKING:
+    from anpr.store.partition import Partition
 
+MOST_ENTRIES = 30_000
+"""Of an index that is not the plates', at once: some 50 ms."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
-    """What to look for; an empty condition lets everything pass. Withdrawn sightings are never found."""
-
-    plate: str = ""
-    """A plate or a pattern: `*` any characters, `?` one character. Case and separators do not matter."""
-    from_seconds: float | None = None
-    """Passages at or after this wall time."""
-    until_seconds: float | None = None
-    """Passages before this wall time."""
-    camera_id: str = ""
-    limit: int = 50
-    cursor: str = ""
-    """`Page.cursor` of the page before."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.limit <= MAX_LIMIT:
-            raise StoreError(f"a page of {self.limit} sightings", cure=f"ask for 1 to {MAX_LIMIT}")
-        if self.cursor and not re.fullmatch(r"[0-9a-f]{32}", self.cursor):
-            raise StoreError(f"{self.cursor[:80]!r} is no cursor", cure="give the cursor of the page before, unchanged")
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Sightings by falling time."""
-
-    sightings: tuple[Sighting, ...]
-    cursor: str
-    """Where the next page begins; empty if this is the last."""
+_TRAITS = msgspec.msgpack.Decoder(Traits)
 
 
 @dataclass(frozen=True, slots=True)
 class Indexes:
-    """The store's search indexes."""
+    """A partition's search indexes."""
 
     plates: lmdb._Database
     """text 0 stamp → camera"""
@@ -71,70 +46,103 @@ class Indexes:
     """camera 0 stamp → text"""
 
 
-def plate_pattern(plate: str) -> str:
-    """A plate or pattern as the engine writes it: `30a-12?.4*` gives `30A12?4*`. Raises PlateError."""
-    parts: list[str] = []
-    for part in re.split(r"([*?])", plate):
-        if part.strip(_SEPARATORS) == "":
-            continue
-        parts.append(part if part in "*?" else normalise(part))
-    if not parts:
-        raise PlateError("the plate to look for is empty", cure="give a plate or a pattern such as 30A*")
-    return re.sub(r"\*+", "*", "".join(parts))
+class Walk:
+    """A question to one partition at one moment, answered by its indexes. Stamps come falling, from `low` on."""
+
+    def __init__(
+        self, txn: lmdb.Transaction[bytes], shelf: Partition, question: Question, *, low: bytes, high: bytes
+    ) -> None:
+        self._txn = txn
+        self._shelf = shelf
+        self._question = question
+        self._low = low
+        self.high = high
+        """Only stamps below it; once the walk has paused, those that it has not looked at yet."""
+
+    def of_plates(self, texts: Collection[str]) -> Iterator[bytes]:
+        """By the plates."""
+        return self._of_plate(*texts) if len(texts) == 1 else iter(sorted(self._of_several(texts), reverse=True))
+
+    def of_camera(self, camera_id: str) -> Iterator[bytes | None]:
+        """By the camera. None is a pause: MOST_ENTRIES more were looked at."""
+        for number, (at, text) in enumerate(self._backwards(self._shelf.indexes.cameras, name_key(camera_id)), 1):
+            if self._answers(at, camera_id, text.decode()):
+                yield at
+            if number % MOST_ENTRIES == 0:
+                self.high = at
+                yield None
+
+    def of_time(self) -> Iterator[bytes | None]:
+        """By nothing but time. None is a pause: MOST_ENTRIES more were looked at."""
+        for number, (at, value) in enumerate(self._backwards(self._shelf.indexes.times, b""), 1):
+            camera, _, text = value.rpartition(b"\0")
+            if self._answers(at, camera.decode(), text.decode()):
+                yield at
+            if number % MOST_ENTRIES == 0:
+                self.high = at
+                yield None
+
+    def of_numbers(self, numbers: Collection[int]) -> Iterator[bytes]:
+        """By the numbers of their events."""
+        found: list[bytes] = []
+        for seq in numbers:
+            row = self._shelf.row_at(self._txn, seq)
+            if row is None:
+                continue
+            sighting = sighting_of(decode_row(seq, row))
+            at = stamp(sighting.seen_seconds, seq)
+            if (
+                sighting.state != "withdrawn"
+                and self._low <= at < self.high
+                and self._question.fits_plate(sighting.text)
+                and self._question.fits_look(Look.of(sighting), sighting.text)
+            ):
+                found.append(at)
+        yield from sorted(found, reverse=True)
+
+    def _of_plate(self, text: str) -> Iterator[bytes]:
+        for at, camera in self._backwards(self._shelf.indexes.plates, name_key(text)):
+            if self._looks_right(at, camera.decode(), text):
+                yield at
+
+    def _of_several(self, texts: Collection[str]) -> Iterator[bytes]:
+        """By some plates, in no order of time. Leaps from text to text: most are not there."""
+        with self._txn.cursor(self._shelf.indexes.plates) as cursor:
+            for prefix, text in sorted((name_key(text), text) for text in texts):
+                if cursor.key() < prefix and not cursor.set_range(prefix + self._low):
+                    return
+                while (key := cursor.key()).startswith(prefix):
+                    at = key[-STAMP_BYTES:]
+                    if self._low <= at < self.high and self._looks_right(at, cursor.value().decode(), text):
+                        yield at
+                    if not cursor.next():
+                        return
+
+    def _answers(self, at: bytes, camera_id: str, text: str) -> bool:
+        return self._question.fits_plate(text) and self._looks_right(at, camera_id, text)
+
+    def _looks_right(self, at: bytes, camera_id: str, text: str) -> bool:
+        question = self._question
+        if question.camera_id not in ("", camera_id):
+            return False
+        return question.asks_only_camera or question.fits_look(self._look_of(at), text)
+
+    def _look_of(self, at: bytes) -> Look:
+        passage = self._txn.get(at, db=self._shelf.table("passages")) if self._shelf.has("passages") else None
+        if passage is not None:
+            return _look(passage[FIXED_BYTES:])
+        return Look.of(self._shelf.sighting_at(self._txn, seq_of(at)))
+
+    def _backwards(self, index: lmdb._Database, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """(stamp, value) of the index's entries under `prefix`, falling."""
+        with self._txn.cursor(index) as cursor:
+            there = cursor.prev() if cursor.set_range(prefix + self.high) else cursor.last()
+            first = prefix + self._low
+            while there and (key := cursor.key()) >= first:
+                yield key[-STAMP_BYTES:], cursor.value()
+                there = cursor.prev()
 
 
-def find_stamps(txn: lmdb.Transaction[bytes], indexes: Indexes, query: Query) -> list[bytes]:
-    """Stamps of the sightings that answer `query`, newest first, at most `limit + 1`. Raises PlateError, StoreError."""
-    low = FIRST_STAMP if query.from_seconds is None else pack_seconds(query.from_seconds)
-    high = LAST_STAMP if query.until_seconds is None else pack_seconds(query.until_seconds)
-    if query.cursor:
-        high = min(high, bytes.fromhex(query.cursor))
-    pattern = plate_pattern(query.plate) if query.plate else "*"
-    matches = _matcher(pattern)
-    literal = re.split(r"[*?]", pattern, maxsplit=1)[0]
-    camera = query.camera_id.encode()
-    wanted = query.limit + 1
-
-    if literal == pattern:
-        of_plate = _backwards(txn, indexes.plates, name_key(literal), low, high)
-        return _first(wanted, (at for at, value in of_plate if camera in (b"", value)))
-    if camera:
-        of_camera = _backwards(txn, indexes.cameras, name_key(query.camera_id), low, high)
-        return _first(wanted, (at for at, text in of_camera if matches(text)))
-    if literal:
-        return heapq.nlargest(
-            wanted, (at for at, text in _beginning_with(txn, indexes, literal) if low <= at < high and matches(text))
-        )
-    of_time = _backwards(txn, indexes.times, b"", low, high)
-    return _first(wanted, (at for at, value in of_time if matches(value.rpartition(b"\0")[2])))
-
-
-def _matcher(pattern: str) -> Callable[[bytes], re.Match[bytes] | None]:
-    expression = "".join({"*": ".*", "?": "."}.get(character, character) for character in pattern)
-    return re.compile(expression.encode()).fullmatch
-
-
-def _first(count: int, stamps: Iterator[bytes]) -> list[bytes]:
-    return list(islice(stamps, count))
-
-
-def _backwards(
-    txn: lmdb.Transaction[bytes], index: lmdb._Database, prefix: bytes, low: bytes, high: bytes
-) -> Iterator[tuple[bytes, bytes]]:
-    """(stamp, value) of the index's entries under `prefix` with `low <= stamp < high`, falling."""
-    with txn.cursor(index) as cursor:
-        there = cursor.prev() if cursor.set_range(prefix + high) else cursor.last()
-        first = prefix + low
-        while there and (key := cursor.key()) >= first:
-            yield key[-STAMP_BYTES:], cursor.value()
-            there = cursor.prev()
-
-
-def _beginning_with(txn: lmdb.Transaction[bytes], indexes: Indexes, literal: str) -> Iterator[tuple[bytes, bytes]]:
-    """(stamp, text) of all plates that begin with `literal`, by text."""
-    prefix = literal.encode()
-    with txn.cursor(indexes.plates) as cursor:
-        there = cursor.set_range(prefix)
-        while there and (key := cursor.key()).startswith(prefix):
-            yield key[-STAMP_BYTES:], key[: -STAMP_BYTES - 1]
-            there = cursor.next()
+@lru_cache(maxsize=65_536)
+def _look(traits: bytes) -> Look:
+    return Look.of(_TRAITS.decode(traits))

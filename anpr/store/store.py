@@ -1,18 +1,12 @@
-"""The box's memory: an LMDB environment with a log of events and the indexes over it.
+"""The box's memory: what belongs to no day in one LMDB file (root.py), the events in one for each day (partition.py).
 
-    events    seq → (kind, box, epoch, committed, record)     every revision of every sighting and hit: also the outbox
-    ids       kind id → seq, revision                         the newest revision
-    hits      sighting id, hit id → seq
-    plates, times, cameras                                    see search.py; newest revision, if not withdrawn
-    gaps      from, coverage gap id → seq                     newest revision
-    passages                                                  see passages.py; newest revision, if not withdrawn
-    hit_times seen, hit id → seq                              newest revision
-    hit_log, consumers                                        see outbox.py
-    links, seals                                              see chain.py; of records with pictures
-    meta      schema, epoch, last_seq, alive, hits_logged
+    data.mdb                       the root
+    days/<day>.<first number>/     a partition: the events that were committed on a day, and the indexes over them
+    evidence/ab/cdef….jpg          pictures, see evidence.py
+    audit/                         see audit.py
 
-Commits are synchronous (sync and metasync on, no writemap): what `append` returned survives a power cut. One process
-writes; any may read. A read transaction lives for one call, so that readers never make the file grow.
+Commits are synchronous: what `append` returned survives a power cut. One process writes; any may read. A read
+transaction lives for one call, so that readers never make a file grow.
 """
 
 from __future__ import annotations
@@ -23,53 +17,48 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-import lmdb
-
 from anpr.clock import Clock
 from anpr.errors import StoreError
 from anpr.metrics import Counters, Histogram
+from anpr.plates.provinces import vietnam_date
 from anpr.records import CoverageGap, Event, Hit, Record, Sighting
+from anpr.store import merge
 from anpr.store.audit import AuditLog
-from anpr.store.chain import Chain, Link, Proof
+from anpr.store.audit_purge import cut_audit
+from anpr.store.blocks import Block, read_block
+from anpr.store.chain import NO_END, Link, Proof
+from anpr.store.deleting import Progress
+from anpr.store.environment import Environment
 from anpr.store.evidence import EvidenceFolder
 from anpr.store.faults import told_as_store_errors
-from anpr.store.keys import checked_name, name_key, pack_seconds, pack_seq, seq_of, stamp, unpack_seq
-from anpr.store.lock import check_length, lock_for_writing
+from anpr.store.finder import Finder
+from anpr.store.keys import checked_name, name_key, pack_seconds, pack_seq, unpack_seq
+from anpr.store.lock import lock_for_writing
+from anpr.store.migration import migrate
 from anpr.store.outbox import Outbox
-from anpr.store.passages import Block, encode_passage, read_block
-from anpr.store.rows import decode_row, encode_row, gap_of, hit_of, kind_of, sighting_of
-from anpr.store.search import Indexes, Page, Query, find_stamps
+from anpr.store.partition import Partition, id_key
+from anpr.store.partitions import REVISED_WITHIN, Partitions, View
+from anpr.store.purges import Purge, newest_of_partitions, purges
+from anpr.store.query import Page, Query
+from anpr.store.removal import Choose, Removal
+from anpr.store.root import MAP_SIZE_BYTES, Root
+from anpr.store.rows import decode_row, encode_row, gap_of
 from anpr.store.signing import SigningKey
 
-SCHEMA_VERSION = 4
-"""2 added coverage gaps, 3 `passages` and `hit_times`, 4 the chain of evidence; an older store is read, and made new
-when opened for writing."""
-MAP_SIZE_BYTES = 64 << 30
-"""Address space, not disk: the file grows as it is filled."""
-
-_MAX_READERS = 512
-_INDEXED_AT_ONCE = 10_000
-"""Records read or written in one transaction that walks through many."""
-
-
-class _Newest(NamedTuple):
-    """Where the newest revision of a record lies."""
-
-    seq: int
-    revision: int
+_AT_ONCE = 10_000
+"""Records read in one transaction that walks through many."""
 
 
 class StoreFacts(NamedTuple):
     """How full a store is."""
 
     map_used_share: float
-    """Of the address space it may use, 0 to 1."""
+    """Of the address space a file may use, 0 to 1: the fullest of those that grow."""
     readers: int
     """Slots taken in the table of readers, those of killed readers too."""
 
@@ -77,18 +66,27 @@ class StoreFacts(NamedTuple):
 class Store:
     """An open store. Make one with `Store.open`, use it in a `with` block or `close` it."""
 
-    def __init__(self, path: Path, environment: lmdb.Environment, *, box: str, clock: Clock, lock: int | None) -> None:
-        self.path = path
+    def __init__(
+        self, root: Root, partitions: Partitions, *, box: str, clock: Clock, lock: int | None, migrated_from: int | None
+    ) -> None:
+        self.path = root.path
         self.box = box
-        self.epoch = 0
-        self.evidence = EvidenceFolder(path / "evidence")
-        self.audit = AuditLog(path, clock=clock)
+        self.root = root
+        self.partitions = partitions
+        self.epoch = root.epoch
+        self.migrated_from = migrated_from
+        """The schema that it was written in before it was opened now; None: the present one."""
+        self.evidence = EvidenceFolder(self.path / "evidence")
+        self.audit = AuditLog(self.path, clock=clock)
         self.counters = Counters()
         self.commit_seconds = Histogram()
         """How long the commits took."""
-        self._environment = environment
         self._clock = clock
+        self._finder = Finder()
         self._lock = lock
+        self._key: SigningKey | None = None
+        if lock is not None:
+            self._prepare()
 
     @classmethod
     def open(
@@ -102,14 +100,17 @@ class Store:
     ) -> Self:
         """Open the store in folder `path`; for writing, make it if it is not there and begin a new epoch.
 
-        `box` names this machine in the events that are written. Raises StoreError if another process has the store
-        open for writing, if it was written by a newer anpr, or if it is damaged.
+        `box` names this machine in the events that are written. Opened for writing, a store of an older schema is made
+        new, after a copy of it was put into `before-schema-5`, and a deletion that was cut off is finished. Raises
+        StoreError if another process has the store open for writing, if it was written by a newer anpr, or if it is
+        damaged.
         """
         path = Path(path)
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", box):
             raise StoreError(f"{box!r} is no name for a box", cure="use 1 to 64 of A-Z a-z 0-9 _ -")
         with told_as_store_errors(path), contextlib.ExitStack() as undo:
             lock: int | None = None
+            migrated_from: int | None = None
             if read_only:
                 if not (path / "data.mdb").is_file():
                     raise StoreError("there is no store here", place=str(path), cure="give the folder of a store")
@@ -117,61 +118,26 @@ class Store:
                 path.mkdir(mode=0o770, parents=True, exist_ok=True)
                 lock = lock_for_writing(path)
                 undo.callback(os.close, lock)
-            environment = lmdb.open(
-                str(path),
-                map_size=map_size_bytes,
-                max_dbs=32,
-                max_readers=_MAX_READERS,
-                readonly=read_only,
-                mode=0o660,
-                readahead=False,
-            )
-            undo.callback(environment.close)
-            check_length(path, environment)
-            store = cls(path, environment, box=box, clock=clock, lock=lock)
-            store._prepare(read_only=read_only)
+                migrated_from = migrate(path, map_size_bytes=map_size_bytes)
+            root = Root.open(path, read_only=read_only, map_size_bytes=map_size_bytes)
+            undo.callback(root.close)
+            partitions = Partitions(root, read_only=read_only, map_size_bytes=map_size_bytes)
+            undo.callback(partitions.close)
+            store = cls(root, partitions, box=box, clock=clock, lock=lock, migrated_from=migrated_from)
             undo.pop_all()
         return store
 
-    def _prepare(self, *, read_only: bool) -> None:
-        environment = self._environment
-        environment.reader_check()
-        self._meta = environment.open_db(b"meta", create=not read_only)
-        with environment.begin() as txn:
-            schema = int(txn.get(b"schema", b"0", db=self._meta))
-            self.epoch = int(txn.get(b"epoch", b"0", db=self._meta))
-        if schema > SCHEMA_VERSION:
-            raise StoreError(
-                f"the store was written by a newer anpr (schema {schema}, this one knows {SCHEMA_VERSION})",
-                place=str(self.path),
-                cure="use that version, or a backup from before",
-            )
-        databases = [
-            environment.open_db(name, create=not read_only)
-            for name in (b"events", b"ids", b"hits", b"plates", b"times", b"cameras")
-        ]
-        self._events, self._ids, self._hits = databases[:3]
-        self._indexes = Indexes(*databases[3:])
-        self._gaps = None if read_only and schema < 2 else environment.open_db(b"gaps", create=not read_only)
-        by_time = not read_only or schema >= 3
-        self._hit_times = environment.open_db(b"hit_times", create=not read_only) if by_time else None
-        self._passages = environment.open_db(b"passages", create=not read_only) if by_time else None
-        self.chain = Chain(environment, key=None) if read_only and schema >= 4 else None
-        if not read_only:
-            if 0 < schema < 3:
-                self._index_by_time()
-            self.epoch += 1
-            with environment.begin(write=True) as txn:
-                txn.put(b"schema", b"%d" % SCHEMA_VERSION, db=self._meta)
-                txn.put(b"epoch", b"%d" % self.epoch, db=self._meta)
-            key = SigningKey.open(self.path)
-            self.chain = Chain(environment, key=key)
-            with environment.begin() as txn:
-                if key.made and any(self.chain.links(txn, after_seq=0)):
-                    self.counters.add("evidence_keys_replaced")
-            self.outbox = Outbox(environment, meta=self._meta, events=self._events, begin=self._transaction)
-            self.evidence.prepare()
-            self.audit.prepare()
+    def _prepare(self) -> None:
+        key = self._key = SigningKey.open(self.path)
+        with self._view() as view:
+            if key.made and any(part.chain and part.chain.end(view.txn(part)) != NO_END for part in view.partitions):
+                self.counters.add("evidence_keys_replaced")
+        self.outbox = Outbox(self.root, self.partitions)
+        self.evidence.prepare()
+        self.audit.prepare()
+        self._removal = Removal(self.root, self.partitions, self.evidence, key, box=self.box, clock=self._clock)
+        self._removal.finish()
+        self.epoch = self.root.begin_epoch()
 
     def __enter__(self) -> Self:
         return self
@@ -186,7 +152,8 @@ class Store:
 
     def close(self) -> None:
         """Close the files and give up the writer's lock. Closing twice does no harm."""
-        self._environment.close()
+        self.partitions.close()
+        self.root.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -200,7 +167,8 @@ class Store:
 
         Returns one event per record taken, sightings first, then hits, then gaps, numbered densely. A revision not
         above the stored one was taken before (`duplicate`) or is outdated (`stale`): it is left out and counted in
-        `counters`. Pictures must be in `evidence` before. Raises StoreError.
+        `counters`. Sightings are known again within the newest three partitions, hits and gaps in all: the id of a
+        sighting must never be used again. Pictures must be in `evidence` before. Raises StoreError.
         """
         committed_seconds = round(self._clock.wall_seconds(), 3)
         events: list[Event] = []
@@ -210,174 +178,200 @@ class Store:
         if not records:
             return ()
         began = time.perf_counter()
-        with told_as_store_errors(self.path), self._environment.begin(write=True) as txn:
-            seq = int(txn.get(b"last_seq", b"0", db=self._meta))
+        key = self._key_for_writing()
+        partition = self._partition_for(committed_seconds)
+        with partition.writing() as txn, View(self.partitions, txn) as view:
+            seq = partition.last_seq(txn)
             for record in records:
-                before = self._newest(txn, record)
-                if before is not None and record.revision <= before.revision:
-                    reason = "duplicate" if record.revision == before.revision else "stale"
+                most = REVISED_WITHIN if isinstance(record, Sighting) else None
+                id_of = id_key(record)
+                before = view.find(id_of, most=most)
+                if before is not None and record.revision <= before.newest.revision:
+                    reason = "duplicate" if record.revision == before.newest.revision else "stale"
                     skipped.add("records_skipped", reason=reason)
                     continue
                 seq += 1
                 event = Event(
                     box=self.box, epoch=self.epoch, seq=seq, committed_seconds=committed_seconds, record=record
                 )
-                match record:
-                    case Sighting():
-                        self._index(txn, record, seq, before)
-                    case Hit():
-                        txn.put(name_key(record.sighting_id) + checked_name(record.id), pack_seq(seq), db=self._hits)
-                        if before is not None:
-                            txn.delete(_hit_time(hit_of(self._event_at(txn, before.seq))), db=self._hit_times)
-                        txn.put(_hit_time(record), pack_seq(seq), db=self._hit_times)
-                    case CoverageGap():
-                        key = pack_seconds(record.from_seconds) + checked_name(record.id)
-                        txn.put(key, pack_seq(seq), db=self._gaps)
                 row = encode_row(event)
-                txn.put(pack_seq(seq), row, append=True, db=self._events)
+                if before is None or before.shelf is partition:
+                    partition.put(txn, event, row, before.newest if before else None, key=id_of)
+                else:
+                    partition.put(txn, event, row, None, key=id_of)
+                    txn.put(pack_seq(before.newest.seq), pack_seq(seq), db=partition.table("superseded"))
                 if not isinstance(record, CoverageGap) and record.evidence:
                     chained.append((seq, row))
-                txn.put(_id_key(record), pack_seq(seq) + pack_seq(record.revision), db=self._ids)
                 events.append(event)
-            txn.put(b"last_seq", b"%d" % seq, db=self._meta)
-            self.outbox.note(txn, events, seq)
-            if self.chain is not None:
-                self.chain.note(txn, chained)
+            if partition.chain is not None:
+                partition.chain.note(txn, chained, key)
         self.commit_seconds.add(time.perf_counter() - began)
         self.counters.merge(skipped.counts)
         self.counters.add("records_committed", len(events))
         return tuple(events)
 
-    def _newest(self, txn: lmdb.Transaction[bytes], record: Record) -> _Newest | None:
-        value = txn.get(_id_key(record), db=self._ids)
-        return None if value is None else _Newest(unpack_seq(value[:8]), unpack_seq(value[8:]))
-
-    def _index(self, txn: lmdb.Transaction[bytes], sighting: Sighting, seq: int, before: _Newest | None) -> None:
-        """Put the sighting into the search indexes, in place of its revision before."""
-        if before is not None:
-            for key, _, database in self._index_entries(self._sighting_at(txn, before.seq), before.seq):
-                txn.delete(key, db=database)
-        if sighting.state != "withdrawn":
-            for key, value, database in self._index_entries(sighting, seq):
-                txn.put(key, value, db=database)
-
-    def _index_entries(self, sighting: Sighting, seq: int) -> Iterator[tuple[bytes, bytes, lmdb._Database]]:
-        at = stamp(sighting.seen_seconds, seq)
-        text, camera = sighting.text.encode(), sighting.camera_id.encode()
-        if text:
-            yield name_key(sighting.text) + at, camera, self._indexes.plates
-        yield at, camera + b"\0" + text, self._indexes.times
-        yield name_key(sighting.camera_id) + at, text, self._indexes.cameras
-        passage = encode_passage(sighting)
-        if passage is not None and self._passages is not None:
-            yield at, passage, self._passages
-
-    def _index_by_time(self) -> None:
-        """Fill `passages` and `hit_times`, which the store was written without, from the log of events."""
-        after_seq = 0
-        while events := self.events(after_seq=after_seq, limit=_INDEXED_AT_ONCE):
-            with self._environment.begin(write=True) as txn:
-                for event in events:
-                    record = event.record
-                    newest = self._newest(txn, record)
-                    if newest is None or newest.seq != event.seq:
-                        continue
-                    if isinstance(record, Hit):
-                        txn.put(_hit_time(record), pack_seq(event.seq), db=self._hit_times)
-                    elif isinstance(record, Sighting) and record.state != "withdrawn":
-                        passage = encode_passage(record)
-                        if passage is not None:
-                            txn.put(stamp(record.seen_seconds, event.seq), passage, db=self._passages)
-            after_seq = events[-1].seq
+    def roll(self) -> bool:
+        """Begin today's partition if the newest is of another day and holds anything, so that it may be purged in time;
+        whether one was begun. Raises StoreError."""
+        newest = self.partitions.newest
+        if newest is None or self.last_seq < newest.first_seq:
+            return False
+        return self._partition_for(self._clock.wall_seconds()) is not newest
 
     def mark_alive(self) -> None:
-        """Note durably that the box lives now, so that its next life knows since when nobody watched."""
-        wall_seconds = self._clock.wall_seconds()
-        with told_as_store_errors(self.path), self._environment.begin(write=True) as txn:
-            txn.put(b"alive", b"%.3f" % wall_seconds, db=self._meta)
+        """Note durably that the box lives now, so that its next life knows since when nobody watched.
+
+        Readers that were killed are forgotten, too. Raises StoreError.
+        """
+        with told_as_store_errors(self.path):
+            for environment in self._growing:
+                environment.forget_dead_readers()
+        self.root.mark_alive(self._clock.wall_seconds())
+
+    def purge(self, partition: Partition, *, choose: Choose, reason: str) -> Iterator[Progress]:
+        """Delete the oldest partition, with the pictures that nothing else names, a slice at each step.
+
+        `choose` is given a transaction of the root, which shows the holds, and gives what is asked of a record: whether
+        it stays. It is asked of the newest revisions of the partition's records, and of all hits: a sighting stays also
+        if such a hit names it. If the holds change meanwhile, it is chosen anew. See removal.py for what happens in
+        which order; it may be left off at any step and begun again. Raises StoreError if the partition is not the
+        oldest, or is the newest.
+        """
+        self._key_for_writing()
+        return self._removal.purge(partition, choose=choose, reason=reason)
+
+    def thin(self, partition: Partition, *, choose: Choose, reason: str) -> Iterator[Progress]:
+        """Delete the pictures of a partition that only records name which do not stay; the records stay. As `purge`,
+        but of any partition that is not written to any more."""
+        self._key_for_writing()
+        return self._removal.thin(partition, choose=choose, reason=reason)
+
+    def purge_kept(self, *, choose: Choose, reason: str) -> Iterator[Progress]:
+        """Delete those records that had been kept and need not stay any more, with their pictures. As `purge`."""
+        self._key_for_writing()
+        return self._removal.purge_kept(choose=choose, reason=reason)
+
+    def cut_audit(self, last_number: int, *, reason: str) -> Purge | None:
+        """Take away the lines of the audit log up to a number, but for the newest. Raises StoreError."""
+        key = self._key_for_writing()
+        return cut_audit(self.root, self.audit, last_number, reason=reason, box=self.box, key=key, clock=self._clock)
+
+    def _key_for_writing(self) -> SigningKey:
+        if self._key is None:
+            raise StoreError("the store is open read-only", place=str(self.path), cure="open it for writing")
+        return self._key
+
+    def _partition_for(self, committed_seconds: float) -> Partition:
+        """The newest partition, begun now if the day is another."""
+        self.partitions.reopen_newest()
+        day, newest = vietnam_date(committed_seconds), self.partitions.newest
+        if newest is not None and newest.day == day and not newest.sealed:
+            return newest
+        if newest is None:
+            gone = newest_of_partitions(self.root)
+            first_seq, chain = (gone.last_seq + 1, gone.end) if gone else (1, NO_END)
+        else:
+            with newest.reading() as txn:
+                first_seq = newest.last_seq(txn) + 1
+                chain = newest.chain.end(txn) if newest.chain else NO_END
+        return self.partitions.begin(day, first_seq, chain=chain)
 
     # Reading
 
     @property
     def alive_seconds(self) -> float | None:
         """Wall time of the last `mark_alive`; None if there was none."""
-        with self._reading() as txn:
-            value = txn.get(b"alive", db=self._meta)
-        return None if value is None else float(value)
+        return self.root.alive_seconds
 
     @property
     def facts(self) -> StoreFacts:
         """How full it is."""
+        growing = self._growing
         with told_as_store_errors(self.path):
-            info, page_bytes = self._environment.info(), self._environment.stat()["psize"]
-        return StoreFacts((info["last_pgno"] + 1) * page_bytes / info["map_size"], info["num_readers"])
+            return StoreFacts(max(each.used_share for each in growing), max(each.readers for each in growing))
+
+    @property
+    def stuck(self) -> bool:
+        """Whether nothing more can be done with the root until the store is opened anew."""
+        return self.root.environment.stuck
+
+    @property
+    def _growing(self) -> list[Environment]:
+        """The files that are written to."""
+        newest = self.partitions.newest
+        return [self.root.environment] if newest is None else [self.root.environment, newest.environment]
 
     @property
     def last_seq(self) -> int:
         """Number of the newest event; 0 if there is none."""
-        with self._reading() as txn:
-            return int(txn.get(b"last_seq", b"0", db=self._meta))
+        with self._view() as view:
+            return view.partitions[-1].last_seq(view.txn(view.partitions[-1])) if view.partitions else 0
 
     def events(self, *, after_seq: int = 0, limit: int = 1000) -> tuple[Event, ...]:
         """Up to `limit` committed events after number `after_seq`, in order: the outbox."""
         found: list[Event] = []
-        with self._reading() as txn, txn.cursor(self._events) as cursor:
-            there = cursor.set_range(pack_seq(after_seq + 1))
-            while there and len(found) < limit:
-                found.append(decode_row(unpack_seq(cursor.key()), cursor.value()))
-                there = cursor.next()
+        with self._view() as view:
+            for partition in self.partitions.after(after_seq):
+                rows = partition.rows(view.txn(partition), after_seq=after_seq)
+                found += (decode_row(seq, row) for seq, row in islice(rows, limit - len(found)))
+                if len(found) == limit:
+                    break
         return tuple(found)
 
     def sighting(self, sighting_id: str) -> Sighting | None:
         """The newest revision of a sighting, withdrawn ones too."""
-        with self._reading() as txn:
-            value = txn.get(b"sighting\0" + checked_name(sighting_id), db=self._ids)
-            return None if value is None else self._sighting_at(txn, unpack_seq(value[:8]))
+        with self._view() as view:
+            found = view.find(b"sighting\0" + checked_name(sighting_id))
+            return found.shelf.sighting_at(view.txn(found.shelf), found.newest.seq) if found else None
 
     def hits_of(self, sighting_id: str) -> tuple[Hit, ...]:
         """The newest revisions of the hits on a sighting, withdrawn ones too, by id."""
-        found: list[Hit] = []
+        found: dict[str, Hit] = {}
         prefix = name_key(sighting_id)
-        with self._reading() as txn, txn.cursor(self._hits) as cursor:
-            there = cursor.set_range(prefix)
-            while there and cursor.key().startswith(prefix):
-                found.append(hit_of(self._event_at(txn, unpack_seq(cursor.value()))))
-                there = cursor.next()
-        return tuple(found)
+        with self._view() as view:
+            for shelf in view.shelves:
+                hidden = view.hidden(shelf)
+                with view.txn(shelf).cursor(shelf.hits) as cursor:
+                    there = cursor.set_range(prefix)
+                    while there and cursor.key().startswith(prefix):
+                        seq = unpack_seq(cursor.value())
+                        if hidden is None or not hidden(seq):
+                            hit = shelf.hit_at(view.txn(shelf), seq)
+                            found[hit.id] = hit
+                        there = cursor.next()
+        return tuple(hit for _, hit in sorted(found.items(), key=lambda each: each[0].encode()))
 
     def passages(self, *, from_seconds: float) -> Iterator[Block]:
         """All passages from a wall time on, a block at a time, in order."""
-        first_key, after = pack_seconds(from_seconds), False
-        while True:
-            with self._reading() as txn:
-                block = read_block(txn, _by_time(self._passages, self.path), first_key=first_key, after=after)
+        next_key = pack_seconds(from_seconds)
+        while next_key:
+            with self._view() as view:
+                block = read_block(view, next_key)
             yield block
-            first_key, after = block.last_key, True
-            if not first_key:
-                return
+            next_key = block.next_key
 
     def hits_since(self, from_seconds: float) -> Iterator[Hit]:
         """The newest revisions of hits on passages from a wall time on, withdrawn ones too, in order of time."""
-        first_key = pack_seconds(from_seconds)
-        while True:
-            found: list[Hit] = []
-            with self._reading() as txn, txn.cursor(_by_time(self._hit_times, self.path)) as cursor:
-                there = cursor.set_range(first_key)
-                while there and len(found) < _INDEXED_AT_ONCE:
-                    found.append(hit_of(self._event_at(txn, unpack_seq(cursor.value()))))
-                    first_key = cursor.key() + b"\0"
-                    there = cursor.next()
+        next_key = pack_seconds(from_seconds)
+        while next_key:
+            with self._view() as view:
+                entries = list(islice(merge.onwards(view, "hit_times", next_key), _AT_ONCE))
+                found = [each.shelf.hit_at(view.txn(each.shelf), each.seq) for each in entries]
             yield from found
-            if len(found) < _INDEXED_AT_ONCE:
-                return
+            next_key = entries[-1].key + b"\0" if len(entries) == _AT_ONCE else b""
 
     def search(self, query: Query) -> Page:
         """A page of sightings that answer `query`, newest first. Raises PlateError for a wrong pattern, StoreError."""
-        with self._reading() as txn:
-            stamps = find_stamps(txn, self._indexes, query)
-            page = stamps[: query.limit]
-            sightings = tuple(self._sighting_at(txn, seq_of(at)) for at in page)
-        return Page(sightings, page[-1].hex() if len(stamps) > query.limit else "")
+        with self._view() as view:
+            return self._finder.page(view, query)
+
+    def make_columns(self) -> bool:
+        """Make the columns of a partition that is written no more and has none, for searches; whether there was one.
+
+        Takes seconds for millions of passages. Raises StoreError.
+        """
+        with self._view() as view:
+            return self._finder.make_columns(view) is not None
 
     def gaps(
         self, *, from_seconds: float = -math.inf, until_seconds: float = math.inf, camera_id: str = "", limit: int = 50
@@ -387,28 +381,26 @@ class Store:
         An open gap (`preview`) reaches as far as the camera's next one, or until now.
         """
         found: list[CoverageGap] = []
-        if self._gaps is None:
-            return ()
-        with self._reading() as txn, txn.cursor(self._gaps) as cursor:
-            end = b"\xff" * 8 if math.isinf(until_seconds) else pack_seconds(until_seconds)
-            there = cursor.prev() if cursor.set_range(end) else cursor.last()
-            while there and len(found) < limit:
-                gap = gap_of(self._event_at(txn, unpack_seq(cursor.value())))
+        end = b"\xff" * 8 if math.isinf(until_seconds) else pack_seconds(until_seconds)
+        with self._view() as view:
+            for entry in merge.backwards(view, "gaps", end):
+                if len(found) == limit:
+                    break
+                gap = gap_of(entry.shelf.event_at(view.txn(entry.shelf), entry.seq))
                 reaches = gap.state != "final" or gap.until_seconds > from_seconds
                 if reaches and camera_id in ("", gap.camera_id):
                     found.append(gap)
-                there = cursor.prev()
         return tuple(found)
 
     def evidence_of(self, record_id: str) -> tuple[bytes, Proof]:
         """The newest row of a sighting or a hit with pictures, as it was signed, and the proof. Raises StoreError."""
         name = checked_name(record_id)
-        with self._reading() as txn:
-            value = txn.get(b"sighting\0" + name, db=self._ids) or txn.get(b"hit\0" + name, db=self._ids)
-            if value is None:
+        with self._view() as view:
+            found = view.find(b"sighting\0" + name) or view.find(b"hit\0" + name)
+            if found is None:
                 raise StoreError(f"no sighting or hit is called {record_id!r}", place=str(self.path), cure="search it")
-            proof = self.chain.proof(txn, unpack_seq(value[:8])) if self.chain is not None else None
-            row = txn.get(value[:8], db=self._events)
+            proof = self._proof(view, found.shelf, found.newest.seq)
+            row = found.shelf.row_at(view.txn(found.shelf), found.newest.seq)
         if proof is None or row is None:
             raise StoreError(
                 f"{record_id!r} has no pictures, or was stored before records were signed",
@@ -417,78 +409,52 @@ class Store:
             )
         return row, proof
 
-    def links(self, *, after_seq: int, limit: int) -> list[tuple[int, Link, bytes, bytes]]:
-        """(number of the event, link, seal or nothing, the event's row) of up to `limit` links, in order."""
-        if self.chain is None:
-            return []
-        with self._reading() as txn:
-            links = islice(self.chain.links(txn, after_seq=after_seq), limit)
-            return [(seq, link, seal, txn.get(pack_seq(seq), b"", db=self._events)) for seq, link, seal in links]
+    def _proof(self, view: View, shelf: Partition, seq: int) -> Proof | None:
+        if shelf is self.root.kept:
+            return self.root.proof(view.txn(shelf), seq)
+        return shelf.chain.proof(view.txn(shelf), seq) if shelf.chain else None
+
+    def links(self, *, after_seq: int, limit: int, of: Partition | None = None) -> list[tuple[int, Link, bytes, bytes]]:
+        """(number of the event, link, seal or nothing, the event's row) of up to `limit` links, of one partition or
+        all, in order."""
+        found: list[tuple[int, Link, bytes, bytes]] = []
+        with self._view() as view:
+            for partition in self.partitions.after(after_seq) if of is None else (of,):
+                if partition.chain is None:
+                    continue
+                txn = view.txn(partition)
+                links = islice(partition.chain.links(txn, after_seq=after_seq), limit - len(found))
+                found += ((seq, link, seal, partition.row_at(txn, seq) or b"") for seq, link, seal in links)
+        return found
 
     def not_indexed(self, events: Sequence[Event]) -> list[int]:
         """Numbers of those of these events that a search would not find, though it should. Raises StoreError."""
-        lacking: list[int] = []
-        with self._reading() as txn:
-            for event in events:
-                record, newest = event.record, self._newest(txn, event.record)
-                found = newest is not None and newest.seq >= event.seq
-                if (
-                    newest is not None
-                    and newest.seq == event.seq
-                    and isinstance(record, Sighting)
-                    and record.state != "withdrawn"
-                ):
-                    entries = self._index_entries(record, event.seq)
-                    found = all(txn.get(key, db=database) == value for key, value, database in entries)
-                if not found:
-                    lacking.append(event.seq)
-        return lacking
+        with self._view() as view:
+            shelves = [(event, self.partitions.of_seq(event.seq)) for event in events]
+            return [event.seq for event, shelf in shelves if shelf is None or not shelf.finds(view.txn(shelf), event)]
+
+    def purges(self) -> list[Purge]:
+        """What was deleted when, oldest first. Raises StoreError."""
+        return list(purges(self.root))
 
     def copy(self, into: Path) -> None:
         """Copy the events and indexes as they are now into a folder, without pages that nothing uses.
 
         Writing goes on meanwhile; the copy is not yet synced. Raises StoreError.
         """
+        with self._view() as view:
+            partitions = view.partitions  # all are open: none is lost if it is purged while others are copied
+        self.root.environment.copy(into)
+        if self.root.old is not None:
+            return
         with told_as_store_errors(into):
-            self._environment.copy(str(into), compact=True)
+            (into / self.partitions.path.name).mkdir(mode=0o770)
+            for partition in partitions:
+                target = into / self.partitions.path.name / str(partition.name)
+                target.mkdir(mode=0o770)
+                partition.environment.copy(target)
 
     @contextlib.contextmanager
-    def _transaction(self, write: bool) -> Iterator[lmdb.Transaction[bytes]]:
-        with told_as_store_errors(self.path):
-            with self._environment.begin(write=True) if write else self._begin_read() as txn:
-                yield txn
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[lmdb.Transaction[bytes]]:
-        with told_as_store_errors(self.path), self._begin_read() as txn:
-            yield txn
-
-    def _begin_read(self) -> AbstractContextManager[lmdb.Transaction[bytes]]:
-        try:
-            return self._environment.begin()
-        except lmdb.ReadersFullError:
-            self._environment.reader_check()  # readers that were killed keep their slots until somebody looks
-            return self._environment.begin()
-
-    def _event_at(self, txn: lmdb.Transaction[bytes], seq: int) -> Event:
-        value = txn.get(pack_seq(seq), db=self._events)
-        if value is None:
-            raise StoreError(f"event {seq} is missing from the log", place=str(self.path), cure="restore a backup")
-        return decode_row(seq, value)
-
-    def _sighting_at(self, txn: lmdb.Transaction[bytes], seq: int) -> Sighting:
-        return sighting_of(self._event_at(txn, seq))
-
-
-def _by_time(index: lmdb._Database | None, path: Path) -> lmdb._Database:
-    if index is None:
-        raise StoreError("was written by an old anpr", place=str(path), cure="start this one's anpr run on it once")
-    return index
-
-
-def _hit_time(hit: Hit) -> bytes:
-    return pack_seconds(hit.seen_seconds) + checked_name(hit.id)
-
-
-def _id_key(record: Record) -> bytes:
-    return kind_of(record).encode() + b"\0" + checked_name(record.id)
+    def _view(self) -> Iterator[View]:
+        with told_as_store_errors(self.path), self.partitions.view() as view:
+            yield view

@@ -7,22 +7,10 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from anpr.errors import StreamError
+from anpr.privacy import HIDDEN, redact
 
-HIDDEN = "***"
-
-_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.\-]*://)\S*@")
-_QUERY = re.compile(r"(?i)\b((?:user(?:name)?|login|pass(?:wd|word)?|pwd|token|auth)=)[^&\s\"']*")
 _URL = re.compile(r"(?is)(rtsps?)://(.+)")
 _HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[\w.\-]+)(?P<port>:\d+)?(?=[/?#]|$)")
-
-
-def redact(text: str) -> str:
-    """`text` with the user and password of every address in it hidden.
-
-    Everything between `://` and the last `@` before a blank goes, so a password that holds `@ : / ? #` or `%` goes too;
-    so do query values such as `user=` and `password=`. Hiding too much is meant.
-    """
-    return _QUERY.sub(rf"\g<1>{HIDDEN}", _USERINFO.sub(rf"\g<1>{HIDDEN}@", text))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

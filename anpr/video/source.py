@@ -11,9 +11,9 @@ from typing import Protocol, Self, TypeVar, cast
 from anpr.clock import Clock
 from anpr.errors import DeviceError, VideoError
 from anpr.metrics import Counters
+from anpr.privacy import redact
 from anpr.records import Frame
 from anpr.video import files, images
-from anpr.video.address import redact
 from anpr.video.back_off import Reconnection
 from anpr.video.decode import DecodeOptions
 from anpr.video.facts import SourceFacts

@@ -12,6 +12,7 @@ from anpr.errors import PlateError
 from anpr.plates.forms import Kind
 from anpr.plates.grammar import Reading, require
 from anpr.plates.patterns import is_pattern, parse_pattern
+from anpr.privacy import HIDDEN, Private
 from anpr.records import Severity
 
 COLUMNS = ("plate", "reason", "severity", "authority", "valid_from", "valid_until", "reference")
@@ -39,11 +40,21 @@ class Problem:
     cure: str = ""
 
     def __str__(self) -> str:
-        place = f"line {self.line}: " if self.line else ""
         column = f"{self.column}: " if self.column else ""
-        told = f"{place}{column}{self.what}" + (f" ({self.cure})" if self.cure else "")
+        told = f"{self._place}{column}{self.what}" + (f" ({self.cure})" if self.cure else "")
         # It quotes the file, which must not steer a terminal.
         return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in told)
+
+    @property
+    def masked(self) -> str:
+        """Where it is and of what kind, without anything of the file: for a log."""
+        column = f"{self.column}: " if self.column in COLUMNS else ""
+        what = self.what.replace(self.value, HIDDEN) if self.value else self.what
+        return f"{self._place}{column}{Private(what).masked}"
+
+    @property
+    def _place(self) -> str:
+        return f"line {self.line}: " if self.line else ""
 
 
 @dataclass(frozen=True, slots=True)

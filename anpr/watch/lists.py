@@ -19,6 +19,7 @@ from anpr.config.fields import Context
 from anpr.config.listing import FALSE_HITS_PER_DAY, ListHead
 from anpr.errors import WatchListError
 from anpr.plates.grammar import parse
+from anpr.privacy import Private
 from anpr.records import Severity
 from anpr.watch.csv_file import parse_csv
 from anpr.watch.entries import Entry, Problem
@@ -32,8 +33,6 @@ MAX_BYTES = {".csv": 256 * 2**20, ".json": 192 * 2**20, ".xlsx": 64 * 2**20}
 MAX_BAD = 0.01
 """A file with a larger share of bad rows is refused; with fewer, they are left out and told."""
 NO_LIMITS = Limits()
-FIRST = ", first: "
-"""In the message of a refused file: what follows it quotes the file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +60,8 @@ class WatchList:
     """Of the rows that were left out."""
     bad_rows: int = 0
     """Rows that were left out."""
+    refused: str = ""
+    """Why the list's file was refused, for which this last good copy of it stands in; empty: it is the file's."""
     rows: Entries = field(init=False, repr=False)
     """The entries, by columns."""
 
@@ -258,10 +259,11 @@ def make_list(
     too_many = parsed.bad_rows > MAX_BAD * parsed.rows and not force
     if wrong or not parsed.usable or too_many:
         bad = f", {parsed.bad_rows} of {parsed.rows} rows are bad" if parsed.rows > 1 and parsed.bad_rows else ""
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}{bad}"
         raise WatchListError(
-            f"{len(problems)} problem{'s' if len(problems) > 1 else ''}{bad}{FIRST}{problems[0]}",
+            Private(f"{count}, first: {problems[0]}", masked=count),
             place=place,
-            problems=tuple(f"{place}: {problem}" for problem in problems),
+            problems=tuple(Private(f"{place}: {each}", masked=f"{place}: {each.masked}") for each in problems),
         )
     return WatchList(
         name=name,

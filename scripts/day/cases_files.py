@@ -94,14 +94,14 @@ def plant_colours(world: Planting) -> None:
 
 def plant_list_quality(world: Planting) -> None:
     """Rule 16."""
-    incomplete = [Expected("list-entry-incomplete", 0, "CHECK")]
-    for name, changes in (("no expiry", {"valid_until": ""}), ("no authority, no expiry", {})):
-        vehicle = world.vehicles.car("29")
-        if changes:
-            world.list_plate("stolen", vehicle, **changes)
-        else:
-            world.list_plate("notes", vehicle, authority="", valid_until="")
-        world.case(16, name, trip(vehicle, 10.0), incomplete, silent=STOLEN)
+    incomplete = Expected("list-entry-incomplete", 0, "CHECK")
+    vehicle = world.vehicles.car("29")
+    world.list_plate("stolen", vehicle, valid_until="")
+    alerts = [Expected("stolen", index, "ALERT") for index in range(3)]
+    world.case(16, "no expiry, and stolen all the same", trip(vehicle, 10.0), [incomplete, *alerts], silent=STOLEN)
+    vehicle = world.vehicles.car("29")
+    world.list_plate("notes", vehicle, authority="", valid_until="")
+    world.case(16, "no authority, no expiry", trip(vehicle, 10.0), [incomplete], silent=STOLEN)
     for hour in (6.6, 15.5):
         vehicle = world.vehicles.military()
         world.list_plate("stolen", vehicle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -24,17 +25,21 @@ def write_site(
     *,
     endpoint: str,
     reliable_endpoint: str = "",
+    bus: Mapping[str, str | bool] | None = None,
     health_port: int,
     ports: Mapping[str, int],
     workers: int,
     user: str = "",
     pipeline: str = "cpu",
+    store_keys: str = "",
 ) -> None:
     """A site file with one camera for each of `ports`; with `user`, their password is in ANPR_FAULT_PASSWORD."""
     lines = [
         f'[box]\nid = "{BOX}"\nworkers = {workers}\n\n[site]\nid = "{SITE}"\n',
-        f'[store]\npath = "{path.parent / "store"}"\n\n[bus]\nendpoint = "{endpoint}"',
-        f'reliable_endpoint = "{reliable_endpoint}"\nconsumers = [{{ name = "ioc" }}]\n' if reliable_endpoint else "",
+        f'[store]\npath = "{path.parent / "store"}"\n{store_keys}\n[bus]\nendpoint = "{endpoint}"',
+        f'reliable_endpoint = "{reliable_endpoint}"\nconsumers = [{{ name = "ioc" }}]' if reliable_endpoint else "",
+        *(f"{key} = {json.dumps(value)}" for key, value in (bus or {}).items()),
+        "",
         f'[health]\naddress = "127.0.0.1:{health_port}"\n',
     ]
     for name, port in ports.items():
@@ -52,7 +57,7 @@ class Daemon:
         self.log_path = site.with_suffix(".log")
         self._tail = Tail(self.log_path)
         self._site = site
-        self._environment = {**os.environ, **({"ANPR_FAULT_PASSWORD": password} if password else {})}
+        self.environment = {**os.environ, **({"ANPR_FAULT_PASSWORD": password} if password else {})}
         self._process: subprocess.Popen[bytes] | None = None
         self.children_seen: set[int] = set()
 
@@ -62,7 +67,7 @@ class Daemon:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "anpr", "run", str(self._site)],
                 cwd=ROOT,
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,

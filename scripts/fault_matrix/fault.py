@@ -4,23 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from scripts.fault_matrix.rig import Rig
     from scripts.fault_matrix.stage import Stage
+
+TIMES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One way to fail. Either `run` does it, or `impossible` says why it cannot be done here."""
+    """One way to fail. `run` does it to a daemon with cameras, or `run_rig` to a hub alone, so that it can be done
+    often; or `impossible` says why it cannot be done here."""
 
     name: str
     code: str
-    """The number in the list of faults: C1 to C14 cameras, G1 to G6 compute."""
+    """The number in the list of faults: C1 to C14 cameras, G1 to G6 compute, D1 to D11 delivery, S1 to S10 storage,
+    T1 time, H1 to H5 host."""
     does: str
     must: str
     run: Callable[[Stage], None] | None = None
+    run_rig: Callable[[Rig], None] | None = None
     impossible: str = ""
+    needs: tuple[str, ...] = ()
+    """Of the machine, in the words of `needs`; where one is missing the row is skipped and says why."""
+    times: int = TIMES
+    """How often it is injected, unless somebody asks for another number."""
+    quick_times: int = 1
+    """The same with `--quick`."""
+    centre: Literal["beside", "on its own", "behind a wire", "behind a proxy", "with keys"] = "beside"
+    """Where the operations centre of a hub alone is: `beside` it all the while, or as the row says (`line.py`)."""
+    volume_mib: int = 0
+    """The store lies on a file system of its own, of so many MiB; 0: in the row's folder."""
+    inodes: int = 0
+    """That this file system has; 0: plenty."""
+    store_keys: str = ""
+    """Of the site file, more tables below `[store]`."""
     quick: bool = False
     """Whether `--quick` runs it."""
     workers: int = 1
@@ -46,7 +66,7 @@ class Outcome:
     times: int = 0
     """How often the fault was injected."""
     expected: int = 0
-    """Vehicles that passed whole cameras, both together."""
+    """Vehicles that passed whole cameras, both together; of a hub alone, events that it has told."""
     lost: int = 0
     duplicated: int = 0
     in_fault: int = 0
@@ -66,6 +86,8 @@ class Outcome:
     """Other measures of this row."""
     problems: list[str] = field(default_factory=list)
     """Each: what was expected and what was seen."""
+    skipped: str = ""
+    """Why it was not played."""
 
     @property
     def passed(self) -> bool:

@@ -24,6 +24,10 @@ class Health:
         report = json.loads(self._ask("/healthz?verbose") or "{}")
         return next((each for each in report.get("cameras", ()) if each["id"] == name), {})
 
+    def verdict(self) -> str:
+        """What `/healthz` says of the whole box; empty if nobody answers."""
+        return str(json.loads(self._ask("/healthz?verbose") or "{}").get("verdict", ""))
+
     def metric(self, name: str, **labels: str) -> float | None:
         """The sum of all samples of a metric that carry `labels`; None if nobody answers or there is none."""
         values = []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import zmq
+import zmq.auth
 
 BULKY = ("lattice", "alternatives", "quad", "evidence", "models")
 """Fields that no verdict needs: a soak hears tens of thousands of sightings."""
@@ -17,8 +19,10 @@ BULKY = ("lattice", "alternatives", "quad", "evidence", "models")
 class Listener:
     """Hears `endpoint` in a thread of its own from `with` to the end of the block."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, *, keys: tuple[Path, Path] | None = None) -> None:
+        """`keys`: its own certificate with the secret, and the box's."""
         self._endpoint = endpoint
+        self._keys = keys
         self._messages: list[tuple[float, str, dict[str, Any]]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
@@ -43,6 +47,9 @@ class Listener:
         socket.linger = 0
         socket.rcvhwm = 0
         socket.reconnect_ivl, socket.reconnect_ivl_max = 50, 200
+        if self._keys is not None:
+            socket.curve_publickey, socket.curve_secretkey = zmq.auth.load_certificate(self._keys[0])
+            socket.curve_serverkey, _ = zmq.auth.load_certificate(self._keys[1])
         socket.subscribe(b"")
         socket.connect(self._endpoint)
         while not self._stop.is_set():

@@ -5,11 +5,19 @@ from __future__ import annotations
 from scripts.fault_matrix import (
     calm_rows,
     camera_rows,
+    centre_rows,
     compute_rows,
+    damage_rows,
     delivery_rows,
+    host_rows,
     hostile_rows,
+    key_rows,
+    line_rows,
     picture_rows,
+    rolling_rows,
+    storage_rows,
     stream_rows,
+    time_rows,
 )
 from scripts.fault_matrix.fault import Fault
 
@@ -21,6 +29,14 @@ FAULTS: tuple[Fault, ...] = (
     *hostile_rows.ROWS,
     *compute_rows.ROWS,
     *delivery_rows.ROWS,
+    *centre_rows.ROWS,
+    *line_rows.ROWS,
+    *key_rows.ROWS,
+    *storage_rows.ROWS,
+    *rolling_rows.ROWS,
+    *damage_rows.ROWS,
+    *time_rows.ROWS,
+    *host_rows.ROWS,
 )
 
 

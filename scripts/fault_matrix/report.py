@@ -16,7 +16,8 @@ def listing(faults: Sequence[Fault]) -> str:
     """All rows with what they do and ask."""
     lines = []
     for fault in faults:
-        mark = "quick" if fault.quick else "not here" if fault.impossible else ""
+        often = f"{fault.times} times, "
+        mark = "not here" if fault.impossible else (often + "quick" if fault.quick else often).removesuffix(", ")
         lines.append(f"{fault.code:4}{fault.name:25}{mark}")
         for word, text in (("does", fault.does), ("must", fault.must), ("not", fault.impossible)):
             if text:
@@ -35,6 +36,8 @@ def row(outcome: Outcome) -> str:
     """An outcome as a line, its problems below it."""
     recovered = "–" if outcome.recovered_s is None else f"{outcome.recovered_s:.1f} s"
     change = "–" if outcome.neighbour_fps_change is None else f"{outcome.neighbour_fps_change:+.1%}"
+    if outcome.skipped:
+        return _line((outcome.fault, outcome.code, f"skipped: {outcome.skipped}"))
     cells = (
         outcome.fault,
         outcome.code,
@@ -56,8 +59,9 @@ def row(outcome: Outcome) -> str:
 def explanation() -> str:
     """What the columns mean."""
     return (
-        "lost: of the vehicles that passed whole cameras; in fault: told of those that the fault touched;\n"
-        "recovered: longest time from the end of a fault to the first whole picture taken;\n"
+        "lost: of the vehicles that passed whole cameras, or of the events that a hub alone has told;\n"
+        "in fault: told of those that the fault touched;\n"
+        "recovered: longest time from the end of a fault to the first whole picture taken, or the next event told;\n"
         "neighbour fps: its change at the second camera"
     )
 

@@ -17,6 +17,7 @@ from scripts.fault_matrix.cameras import Camera
 from scripts.fault_matrix.daemon import Daemon, write_site
 from scripts.fault_matrix.listener import Listener
 from scripts.fault_matrix.processes import mapped_mib, open_files, own_mib
+from scripts.fault_matrix.records import event_files
 from scripts.fault_matrix.sockets import free_port
 from scripts.fault_matrix.stage import SEE_SECONDS
 from scripts.fault_matrix.verdict import Verdict, judge, last_words, missing_numbers
@@ -179,13 +180,14 @@ def _verdicts(cameras: list[Camera], listener: Listener, *, began: float, ended:
 
 def _sample(daemon: Daemon, folder: Path, listener: Listener, *, since: float) -> Sample:
     pids = [daemon.pid, *daemon.children()]
-    data = folder / "store" / "data.mdb"
+    store = folder / "store"
+    files = [path for path in (store / "data.mdb", *event_files(store)) if path.exists()]
     return Sample(
         hours=(time.monotonic() - since) / 3600,
         resident_mib=round(sum(map(own_mib, pids)), 2),
         mapped_mib=round(sum(map(mapped_mib, pids)), 2),
         files=sum(map(open_files, pids)),
-        store_mib=round(data.stat().st_blocks * 512 / (1 << 20), 3) if data.exists() else 0.0,
+        store_mib=round(sum(path.stat().st_blocks for path in files) * 512 / (1 << 20), 3),
         events=len(listener.messages("sighting.")),
     )
 

@@ -21,6 +21,12 @@ def unread_bytes(server_port: int) -> int:
     return total
 
 
+def established(server_port: int) -> int:
+    """How many connections that stand this machine has accepted at a port of 127.0.0.1."""
+    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    return sum(line.split()[3] == ESTABLISHED and line.split()[1].endswith(f":{server_port:04X}") for line in lines)
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody uses now."""
     with socket.socket() as probe:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from scripts.fault_matrix.cameras import Camera
+from scripts.fault_matrix.control_group import ControlGroup
 from scripts.fault_matrix.daemon import Daemon, write_site
-from scripts.fault_matrix.fault import Fault, Outcome
+from scripts.fault_matrix.fault import Fault
 from scripts.fault_matrix.health import Health
 from scripts.fault_matrix.listener import Listener
+from scripts.fault_matrix.play import LOOK_SECONDS, SLACK_SECONDS, Play
 from scripts.fault_matrix.processes import is_alive
 from scripts.fault_matrix.proxy import Proxy
 from scripts.fault_matrix.records import stored_events
@@ -28,14 +28,11 @@ from scripts.fault_matrix.world import passages, round_seconds, vehicles
 
 FIRST, SECOND = "first", "second"
 USER = "guard"
-LOOK_SECONDS = 0.1
 START_SECONDS = 60.0
 """For a daemon to take the first pictures of both cameras, on a machine that is busy with other things."""
 STOP_SECONDS = 40.0
 LATE_SECONDS = 60.0
 """How long a camera that is watched again too late is waited for, to tell how late."""
-SLACK_SECONDS = 2.0
-"""Head-room on every limit in seconds: other programs may hold this machine's cores. The same on every machine."""
 MOST_FPS_FALL = 0.01
 SEE_SECONDS = 1.5
 """From the first key frame that was taken until the camera counts as whole: a new connection hands out what it has
@@ -51,18 +48,13 @@ INFERRED_SECONDS = 15.0
 """The same of the daemon's own count, which it brings up to date once a second."""
 
 
-class Stage:
-    """Use as a context; nothing that it started outlives it."""
+class Stage(Play):
+    """Real cameras and a real daemon."""
 
     def __init__(self, fault: Fault, *, folder: Path, pictures: Path, times: int, quick: bool) -> None:
-        self.outcome = Outcome(fault=fault.name, code=fault.code)
-        self.times = times
-        self.quick = quick
+        super().__init__(fault, folder=folder, times=times, quick=quick)
         self.t0 = time.monotonic()
         self.wall_offset = time.time() - time.monotonic()
-        self.folder = folder
-        self._fault = fault
-        self._stack = ExitStack()
         options = {"user": USER, "password": fault.password} if fault.password else {}
         self.first = Camera(FIRST, folder=folder, pictures=pictures, t0=self.t0, **options, **fault.first_options)
         self.second = Camera(SECOND, folder=folder, pictures=pictures, t0=self.t0 - round_seconds() / 2, **options)
@@ -73,6 +65,10 @@ class Stage:
         self.site = folder / "site.toml"
         self.daemon = Daemon(self.site, password=fault.password)
         self.proxy: Proxy | None = None
+        self.may_end = False
+        """Whether the daemon may end by itself just now."""
+        self.clock_offsets = [0.0]
+        """Seconds by which the daemon's wall clock has been wrong at some time."""
         self._whole: dict[str, list[tuple[float, float]]] = {FIRST: [], SECOND: []}
         """Monotonic."""
         self._whole_since: dict[str, float | None] = {FIRST: None, SECOND: None}
@@ -85,45 +81,34 @@ class Stage:
         self._fault_since = 0.0
         self._closed = False
 
-    def __enter__(self) -> Self:
-        try:
-            self._stack.callback(self.first.kill)
-            self._stack.callback(self.second.kill)
-            self._stack.callback(self.daemon.kill)
-            self.first.start()
-            self.second.start()
-            port = self.first.port
-            if self._fault.proxied:
-                self.proxy = self._stack.enter_context(Proxy(self.first.port))
-                port = self.proxy.port
-            write_site(
-                self.site,
-                endpoint=self.endpoint,
-                reliable_endpoint=self.reliable_endpoint,
-                health_port=self.health.port,
-                ports={FIRST: port, SECOND: self.second.port},
-                workers=self._fault.workers,
-                user=USER if self._fault.password else "",
-            )
-            self._stack.enter_context(self.listener)
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
+    def _set_up(self) -> None:
+        self._stack.callback(self.first.kill)
+        self._stack.callback(self.second.kill)
+        self._stack.callback(self.daemon.kill)
+        self.first.start()
+        self.second.start()
+        port = self.first.port
+        if self._fault.proxied:
+            self.proxy = self._stack.enter_context(Proxy(self.first.port))
+            port = self.proxy.port
+        write_site(
+            self.site,
+            endpoint=self.endpoint,
+            reliable_endpoint=self.reliable_endpoint,
+            health_port=self.health.port,
+            ports={FIRST: port, SECOND: self.second.port},
+            workers=self._fault.workers,
+            user=USER if self._fault.password else "",
+            store_keys=self._fault.store_keys,
+        )
+        self._stack.enter_context(self.listener)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End all that was started; closing twice does no harm."""
-        self._stack.close()
-
-    def start_daemon(self, *cameras: str) -> None:
-        """Start the daemon and wait until it watches `cameras` (default: both)."""
+    def start_daemon(self, *cameras: str, group: ControlGroup | None = None) -> None:
+        """Start the daemon, in `group` if there is one, and wait until it watches `cameras` (default: both)."""
         began = time.monotonic()
         self.daemon.start()
+        if group is not None:
+            group.add(self.daemon.pid)
         for name in cameras or (FIRST, SECOND):
             self.watched_again(name, since=began, within=START_SECONDS)
         self._calm_since = time.monotonic()
@@ -136,20 +121,6 @@ class Stage:
             if self._unexpectedly_gone():
                 raise RuntimeError(f"the daemon ended with {self.daemon.exit_code}")
             time.sleep(min(LOOK_SECONDS, max(0.0, until - time.monotonic())))
-
-    def until(self, condition: Callable[[], object], within: float) -> float | None:
-        """Seconds until `condition` holds; None if it does not within `within` seconds and the slack."""
-        began = time.monotonic()
-        while not condition():
-            if time.monotonic() - began > within + SLACK_SECONDS or self._unexpectedly_gone():
-                return None
-            time.sleep(LOOK_SECONDS)
-        return time.monotonic() - began
-
-    def require(self, holds: object, expected: str, seen: object = "") -> None:
-        """Note a problem unless `holds`."""
-        if not holds:
-            self.outcome.problems.append(f"expected {expected}" + (f"; seen: {seen}" if seen != "" else ""))
 
     def require_state(self, states: set[str], *, within: float, since: float, camera: str = FIRST) -> None:
         """The daemon must say within `within` seconds of the monotonic time `since` that it is in such a state."""
@@ -235,6 +206,10 @@ class Stage:
             at >= since and e["data"]["camera_id"] == camera and e["data"]["text"] in known for at, e in messages
         )
 
+    def events_heard(self, *, since: float) -> list[dict[str, Any]]:
+        """All events that came after the monotonic time `since`, without the heartbeats."""
+        return [event for at, event in self.listener.messages() if at >= since and "heartbeat" not in event["type"]]
+
     def require_times(self) -> None:
         """No sighting may end before it begins, or last longer than a vehicle can."""
         for _, event in self.listener.messages("sighting."):
@@ -270,8 +245,7 @@ class Stage:
                 anew_since = self._fault_since if reconnects else None
                 seconds = self.watched_again(name, since=since, within=within, anew_since=anew_since)
                 longest = None if seconds is None or longest is None else max(longest, seconds)
-        if longest is not None:
-            self.outcome.recovered_s = round(max(self.outcome.recovered_s or 0.0, longest), 2)
+        self.recovered_in(longest)
         now = time.monotonic()
         if SECOND not in cameras:
             self._measure_second("during", self._fault_since, now)
@@ -326,12 +300,11 @@ class Stage:
         self.until(lambda: not any(map(is_alive, self.daemon.children_seen)), 1.0)
         left = [pid for pid in self.daemon.children_seen if is_alive(pid)]
         self.require(not left, "no process left behind", left)
-        self._judge()
+        self._judge(self._told(restarted=restarted))
         self._check_numbers(restarted=restarted)
         self._check_counts()
 
-    def _judge(self) -> None:
-        told = self._told()
+    def _judge(self, told: list[Told]) -> None:
         outcome = self.outcome
         for name in (FIRST, SECOND):
             whole = [(begin + self.wall_offset, end + self.wall_offset) for begin, end in self._whole[name]]
@@ -371,8 +344,20 @@ class Stage:
                 f"{outcome.neighbour_fps_change:+.1%}",
             )
 
-    def _told(self) -> list[Told]:
-        return last_words(event["data"] for _, event in self.listener.messages("sighting."))
+    def _told(self, *, restarted: bool) -> list[Told]:
+        """What was said of each vehicle, by the right time; of a daemon that was `restarted`, also in its store."""
+        heard = self.listener.messages("sighting.")
+        stored = stored_events(self.store).values() if restarted else ()
+        told = last_words([*(event["data"] for _, event in heard), *(row[4] for row in stored if row[0] == "sighting")])
+        at_seconds = {event["data"]["id"]: at + self.wall_offset for at, event in heard}
+        return [replace(each, seen_seconds=self._righted(each, at_seconds.get(each.id))) for each in told]
+
+    def _righted(self, told: Told, heard_seconds: float | None) -> float:
+        """When it was seen, without what was wrong with the daemon's clock just then."""
+        if heard_seconds is None:
+            return told.seen_seconds
+        righted = [told.seen_seconds - wrong for wrong in self.clock_offsets]
+        return min(righted, key=lambda seconds: abs(seconds - heard_seconds))
 
     def _check_numbers(self, *, restarted: bool) -> None:
         """What was heard is numbered without a hole, each number once, and is what the store holds."""
@@ -443,7 +428,7 @@ class Stage:
             self._whole_since[camera] = None
 
     def _unexpectedly_gone(self) -> bool:
-        return not self._closed and self.daemon.exit_code not in (None, -signal.SIGKILL)
+        return not (self._closed or self.may_end) and self.daemon.exit_code not in (None, -signal.SIGKILL)
 
 
 def _mean(shares: list[tuple[str, float, int]], phase: str) -> float | None:

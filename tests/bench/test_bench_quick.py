@@ -26,6 +26,8 @@ FIGURES = {
     | {"rss_per_stream_mb"},
     "bus": {"live_events_per_s", "durable_events_per_s", "durable_p99_ms", "appends_per_s"}
     | {"live_ratio", "append_ratio", "live_p50_ms", "live_p99_ms", "durable_p50_ms"},
+    "store": {"sightings", "exact_lookup_ms", "wildcard_page_ms", "bytes_per_sighting", "appends_per_s"}
+    | {"light_sightings", "light_exact_lookup_ms", "light_wildcard_page_ms"},
     "matching": {"exact_reads_per_s", "lattice_p50_us", "lattice_p99_us", "recall", "build_s", "index_mb"}
     | {"swap_pause_ms", "rapidfuzz_p50_us", "linear_p50_us", "sighting_p50_us"},
 }

@@ -1,6 +1,7 @@
 """What was published stays: an older consumer reads what is sent today, and today's consumer reads what was sent then.
 
-`golden/` holds, for each version that was published, one message of each type and the schemas that its consumers know.
+`golden/` holds, for each version that was published, one message of each type and the schemas that its consumers know;
+`reliable.json` is what box and consumer said to each other, and how either knew the other's messages.
 A change that breaks one of these needs a new version of the message's type, sent beside the old one.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
@@ -17,7 +18,22 @@ from making_records import make_gap, make_hit, make_sighting
 from anpr import __version__
 from anpr.bus.asyncapi import asyncapi
 from anpr.bus.events import Heartbeat, decode, encode, schemas
-from anpr.bus.protocol import Reply, Request
+from anpr.bus.protocol import (
+    Alive,
+    Farewell,
+    Goodbye,
+    Hello,
+    Leave,
+    Position,
+    Progress,
+    Reply,
+    Request,
+    Sent,
+    Welcome,
+    decode_reply,
+    decode_request,
+    encode_frame,
+)
 from anpr.records import Event
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +87,47 @@ def test_a_consumer_of_then_reads_what_is_sent_today(version: Path) -> None:
         seen.add(message["type"])
         jsonschema.validate(message, known[message["type"]])
     assert seen == set(known)
+
+
+REPLIES: list[Reply] = [
+    Welcome(session=1, box="box-1", epoch=2, hits=Position(1, "hit.a.0"), rest=Position(0), last_seq=3),
+    Welcome(
+        session=1,
+        box="box-1",
+        epoch=2,
+        hits=Position(1),
+        rest=Position(2),
+        last_seq=3,
+        renumbered=True,
+        expired_after=0,
+    ),
+    Sent(session=1, lane="hits", seq=3, previous=1),
+    Alive(session=1, epoch=2, last_seq=9, hits=3, rest=2, hits_to=Position(9), rest_to=Position(9, "sighting.a.0")),
+    *(Goodbye(session=1, reason=reason) for reason in get_args(Farewell)),
+]
+REQUESTS: list[Request] = [
+    Hello(consumer="ioc", instance="x", session=1, window=1024, after_seq=5),
+    Hello(consumer="ioc", instance="x", session=1, window=1, hits=Position(0), rest=Position(2, "sighting.a.0")),
+    Progress(session=1, taken=0),
+    Progress(session=1, taken=2, hits=1, rest=2),
+    Leave(session=1),
+]
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda path: path.name)
+def test_box_and_consumer_of_then_and_today_understand_each_other(version: Path) -> None:
+    then = read(version / "reliable.json")
+    for message in then["said"]:
+        frame = json.dumps(message).encode()
+        request = message["type"] in {str(kind.__struct_config__.tag) for kind in Request.__args__}
+        again = json.loads(encode_frame(decode_request(frame) if request else decode_reply(frame)))
+        assert message.items() <= again.items()
+    said = set()
+    for each in (*REPLIES, *REQUESTS):
+        message = json.loads(encode_frame(each))
+        said.add(message["type"])
+        jsonschema.validate(message, {**then["messages"][message["type"]], "components": {"schemas": then["schemas"]}})
+    assert said == set(then["messages"])
 
 
 @pytest.mark.parametrize("thing", TODAY, ids=lambda thing: type(thing).__name__)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import zmq
 from bus_fakes import IOC, FakeLog, Town, event_lane
 from msgspec import structs
+from structlog.testing import capture_logs
 
-from anpr.bus import Consumer, DurableSubscriber, Gap
+from anpr.bus import Consumer, DurableSubscriber, Gap, delivery
+from anpr.bus.connections import MOST_IMPATIENCE, PATIENCE
 from anpr.bus.cursor import read_cursor
+from anpr.bus.events import encode
 from anpr.bus.protocol import (
     MAX_REQUEST_BYTES,
     Alive,
@@ -230,7 +232,7 @@ def test_what_expires_while_a_consumer_is_connected_is_told(town: Town) -> None:
 
 def test_an_event_that_cannot_be_sent_holds_up_nothing(town: Town) -> None:
     (bad,) = town.log.add("s")
-    town.log.events[-1] = replace(bad, record=structs.replace(bad.record, pts_seconds=float("nan")))
+    town.log.events[-1] = structs.replace(bad, record=structs.replace(bad.record, pts_seconds=float("nan")))
     with suppress(BusError):  # neither can the live feed
         town.bus.publish(town.log.events[-1])
     subscriber = town.subscriber()
@@ -245,8 +247,6 @@ def test_an_event_that_cannot_be_sent_holds_up_nothing(town: Town) -> None:
 def test_a_long_drain_of_one_consumer_does_not_starve_another(
     opened: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from anpr.bus import delivery
-
     town = Town(opened, FakeLog(), consumers=(IOC, Consumer(name="mqtt", most_per_second=1e6)))
     ioc, mqtt = town.subscriber("ioc"), town.subscriber("mqtt")
     town.until(lambda: (ioc.take(), mqtt.take(), all(s.connected for s in town.bus.standings))[2])
@@ -352,8 +352,6 @@ def test_the_rate_holds_back_sightings_and_not_hits(opened: ExitStack) -> None:
 
 
 def test_a_consumer_that_is_silent_for_long_begins_anew(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    from anpr.bus import delivery
-
     monkeypatch.setattr(delivery, "SILENT_SECONDS", 0.05)
     monkeypatch.setattr(delivery, "ALIVE_SECONDS", 0.01)
     town.commit("ss")
@@ -446,6 +444,12 @@ class RawConsumer:
         self.town.until(lambda: self.socket.poll(1))
         return list(self.socket.recv_multipart())
 
+    def hear_of_event(self) -> int:
+        """The number of the next event."""
+        while not isinstance(reply := decode_reply(self.hear()[0]), Sent):
+            pass
+        return reply.seq
+
 
 def test_wrong_requests_are_counted_and_disturb_nobody(opened: ExitStack, town: Town) -> None:
     raw = RawConsumer(opened, town)
@@ -469,6 +473,82 @@ def test_who_acknowledges_what_was_never_sent_is_sent_away(opened: ExitStack, to
         pass
     assert answer == [b'{"type":"goodbye","session":1,"reason":"protocol"}']
     assert town.bus.standings[0].behind == 2
+
+
+def test_a_flood_of_hellos_is_bounded_told_once_and_starves_nobody(opened: ExitStack, town: Town) -> None:
+    raw = RawConsumer(opened, town)
+    with capture_logs() as logs:
+        for number in range(400):
+            raw.say(encode_frame(Hello(consumer="ioc", instance="x", session=number, window=1)))
+        town.until(lambda: town.bus.counters.counts.get(("connections_cut", "too talkative")))
+        town.commit("s")
+        assert seqs(town.take(town.subscriber(), 1)) == [1]
+    counts = town.bus.counters.counts
+    assert counts["consumers_welcomed", ""] <= PATIENCE + 2
+    assert counts["requests_refused", "too many"] >= MOST_IMPATIENCE
+    told = [log["event"] for log in logs]
+    assert told.count("consumer_welcomed") <= delivery.MOST_TOLD
+    assert told.count("consumer_left") <= delivery.MOST_TOLD
+    refused = [log for log in logs if log["event"] == "consumer_refused"]
+    assert [(log["reason"], log["consumer"]) for log in refused] == [("too many requests", "ioc")]
+
+
+def test_progress_that_brings_nothing_is_a_flood_too(opened: ExitStack, town: Town) -> None:
+    raw = RawConsumer(opened, town)
+    raw.say(encode_frame(Hello(consumer="ioc", instance="x", session=1, window=1)))
+    assert isinstance(decode_reply(raw.hear()[0]), Welcome)
+    for _ in range(300):
+        raw.say(encode_frame(Progress(session=1, taken=0)))
+    town.until(lambda: town.bus.counters.counts.get(("connections_cut", "too talkative")))
+    town.until(lambda: not town.bus.standings[0].connected)
+
+
+def test_what_the_path_repeats_or_delays_ends_nothing(opened: ExitStack, town: Town) -> None:
+    raw = RawConsumer(opened, town)
+    hello = encode_frame(Hello(consumer="ioc", instance="x", session=2, window=8))
+    raw.say(hello)
+    assert isinstance(decode_reply(raw.hear()[0]), Welcome)
+    town.commit("ss")
+    assert [raw.hear_of_event(), raw.hear_of_event()] == [1, 2]
+    raw.say(hello)
+    raw.say(encode_frame(Hello(consumer="ioc", instance="x", session=1, window=8)))
+    raw.say(encode_frame(Progress(session=2, taken=2, rest=2)))
+    raw.say(encode_frame(Progress(session=2, taken=1, rest=1)))
+    town.until(lambda: town.bus.standings[0].behind == 0)
+    town.until(lambda: town.bus.counters.counts.get(("requests_refused", "repeated")) == 2)
+    town.commit("s")
+    assert raw.hear_of_event() == 3
+
+
+def test_a_consumer_leaves_aside_what_came_twice(town: Town) -> None:
+    town.commit("ss")
+    subscriber = town.subscriber()
+    assert seqs(town.take(subscriber, 2)) == [1, 2]
+    talk = subscriber._talk
+    again = [encode_frame(Sent(session=talk.session, lane="rest", seq=2, previous=1)), encode(town.log.events[1])[1]]
+    assert talk.hear(again) == ([], False)
+    welcome = Welcome(
+        session=talk.session, box="box-1", epoch=1, hits=Position(0), rest=Position(0), last_seq=2, renumbered=False
+    )
+    assert talk.hear([encode_frame(welcome)]) == ([], False)
+    assert subscriber.counters.counts["messages_dropped", "repeated"] == 1
+    town.commit("s")
+    assert seqs(town.take(subscriber, 1)) == [3]
+
+
+def test_who_has_gone_is_noticed_at_once_and_his_last_words_count(town: Town) -> None:
+    town.commit("s")
+    subscriber = town.subscriber()
+    town.take(subscriber, 1)
+    subscriber.ack()
+    subscriber._tell_progress(due=True)
+    subscriber._link.socket.poll(100)
+    subscriber._context.destroy(linger=200)  # it dies: no word of leaving
+    clock = SystemClock()
+    began = clock.monotonic_seconds()
+    town.until(lambda: not town.bus.standings[0].connected)
+    assert clock.monotonic_seconds() - began < delivery.ALIVE_SECONDS / 2
+    assert town.bus.standings[0].behind == 0
 
 
 def test_a_giant_request_ends_its_connection(opened: ExitStack, town: Town) -> None:

@@ -17,7 +17,9 @@ from bus_fakes import IOC, LOOPBACK, FakeLog, Town
 from structlog.testing import capture_logs
 
 from anpr.bus import Bus, BusOptions, ClientKeys, Door, Publisher, ServerKeys, Subscriber, connections, keys
+from anpr.bus.door import BoundSocket
 from anpr.bus.keys import AllowList, fingerprint, new_pair, read_pair, read_public
+from anpr.bus.protocol import Hello, encode_frame
 from anpr.clock import ManualClock, SystemClock
 from anpr.errors import BusError
 from anpr.records import Event
@@ -141,7 +143,9 @@ def test_events_go_encrypted_to_who_is_allowed(town: Town, ring: KeyRing) -> Non
     town.commit("sh")
     subscriber = town.subscriber(keys=ring.client("ioc"))
     assert seqs(town.take(subscriber, 2)) == [2, 1]
-    live = town.opened.enter_context(Subscriber(town.bus.endpoint, clock=SystemClock(), keys=ring.client("ioc")))
+    live = town.opened.enter_context(
+        Subscriber(town.bus.endpoint, clock=SystemClock(), topics=("",), keys=ring.client("ioc"))
+    )
     town.until(lambda: live.receive(0.001))
     assert town.bus.counters.total("keys_refused") == 0
 
@@ -152,10 +156,11 @@ def test_an_unknown_key_is_refused_by_name(town: Town, ring: KeyRing) -> None:
         town.until(lambda: (stranger.take(), stranger.problem)[1])
         town.until(lambda: (stranger.take(), town.bus.counters.total("handshakes_failed") >= 2)[1])
     assert "does not allow our key" in stranger.problem
-    assert town.bus.counters.counts["keys_refused", "unknown"] >= 2
+    mark = fingerprint(read_public(ring.folder / "stranger.key"))
+    assert town.bus.counters.counts["keys_refused", f"unknown: {mark}"] >= 2
     assert town.bus.counters.counts["handshakes_failed", "key not allowed"] >= 2
     told = [log for log in logs if log["event"] == "key_refused"]
-    assert [log["fingerprint"] for log in told] == [fingerprint(read_public(ring.folder / "stranger.key"))]
+    assert [log["fingerprint"] for log in told] == [mark]
     assert told[0]["address"] == "127.0.0.1"
 
 
@@ -195,71 +200,135 @@ def test_a_key_that_is_taken_away_ends_its_connections_and_no_others(town: Town,
     ring.allow("stranger")
     town.until(lambda: len(town.bus._door._allowed.names) == 2)  # type: ignore[union-attr]
     ioc = town.subscriber(keys=ring.client("ioc"))
-    spy = town.opened.enter_context(
-        Subscriber(town.bus.endpoint, clock=SystemClock(), keys=ring.client("stranger"), silence_seconds=1.0)
+    live = town.opened.enter_context(
+        Subscriber(town.bus.endpoint, clock=SystemClock(), topics=("",), keys=ring.client("ioc"))
     )
+    spy = town.opened.enter_context(
+        Subscriber(
+            town.bus.endpoint, clock=SystemClock(), topics=("",), keys=ring.client("stranger"), silence_seconds=1.0
+        )
+    )
+    town.until(lambda: live.receive(0.001))
+    town.until(lambda: spy.receive(0.001))
     town.commit("s")
     assert seqs(town.take(ioc, 1)) == [1]
-    town.until(lambda: spy.receive(0.001))
     (ring.clients / "stranger.key").unlink()
-    town.until(lambda: town.bus._door.generation == 1)
+    town.until(lambda: town.bus.counters.counts.get(("connections_cut", "key taken away")))
     town.commit("s")
     assert seqs(town.take(ioc, 1)) == [2]
-    town.until(lambda: (spy.take(), spy.problem)[1])
-    assert town.bus.counters.counts["keys_refused", "taken away"] >= 1
-    while (item := spy.take()) is not None:
-        assert not (isinstance(item, Event) and item.seq == 2)
+    spied: list[object] = []
+    town.until(lambda: (spied.extend(iter(spy.take, None)), spy.problem)[1])
+    assert town.bus.counters.counts["keys_refused", "taken away: stranger"] >= 1
+    assert 2 not in seqs(spied)
+    heard: list[object] = []
+    town.until(lambda: (heard.extend(iter(live.take, None)), len(seqs(heard)) == 2)[1])
+    assert seqs(heard) == [1, 2]
+    assert (live.counters.total("events_missed"), live.problem) == (0, "")
+    assert town.bus.counters.total("consumers_welcomed") == 1  # the session of the consumer went on
+
+
+def test_who_has_not_said_whose_he_is_goes_too_when_a_key_is_taken_away(
+    opened: ExitStack, town: Town, ring: KeyRing
+) -> None:
+    context = opened.enter_context(zmq.Context())
+    silent = opened.enter_context(context.socket(zmq.DEALER))
+    keys = ring.client("ioc")
+    silent.linger = 0
+    silent.curve_publickey, silent.curve_secretkey, silent.curve_serverkey = *_pair(keys), keys.servers[0]
+    silent.connect(town.bus.reliable_endpoint)
+    town.until(lambda: town.bus._delivery._bound.connections.count == 1)  # type: ignore[union-attr]
+    (ring.clients / "ioc.key").unlink()
+    town.until(lambda: town.bus.counters.counts.get(("connections_cut", "key taken away")))
+    silent.send(encode_frame(Hello(consumer="ioc", instance="x", session=1, window=1)))
+    town.until(lambda: town.bus.counters.counts.get(("keys_refused", "taken away: ioc")))
+    assert town.bus.counters.total("consumers_welcomed") == 0
+
+
+def _pair(keys: ClientKeys) -> tuple[bytes, bytes]:
+    return keys.own.public, keys.own.secret
 
 
 def test_a_key_that_is_taken_away_while_the_boxs_own_cannot_be_read_ends_its_connections(
     town: Town, ring: KeyRing
 ) -> None:
+    ioc = town.subscriber(keys=ring.client("ioc"))
+    town.until(lambda: (ioc.take(), town.bus.standings[0].connected)[1])
     own = ring.folder / "box.key_secret"
     own.rename(ring.folder / "away")
     (ring.clients / "ioc.key").unlink()
-    town.until(lambda: town.bus._door.generation >= 1)
-    assert town.bus._door.generation == 1
+    town.until(lambda: not town.bus.standings[0].connected)
+    assert town.bus.counters.counts["connections_cut", "key taken away"] == 1
 
 
 def test_a_key_that_gets_another_name_ends_its_connections(town: Town, ring: KeyRing) -> None:
+    ioc = town.subscriber(keys=ring.client("ioc"))
+    town.until(lambda: (ioc.take(), town.bus.standings[0].connected)[1])
     (ring.clients / "ioc.key").rename(ring.clients / "mqtt.key")
-    town.until(lambda: town.bus._door.generation >= 1)
-    assert town.bus._door.generation == 1
+    with pytest.raises(BusError, match="belongs to another name"):
+        town.take(ioc, 1)
+    assert town.bus.counters.counts["connections_cut", "key taken away"] == 1
 
 
 def test_a_link_that_leads_nowhere_keeps_no_key_alive(town: Town, ring: KeyRing) -> None:
     (ring.clients / "broken.key").symlink_to(ring.folder / "nowhere")
     town.until(lambda: town.bus._door._allowed.unreadable)  # type: ignore[union-attr]
     (ring.clients / "ioc.key").unlink()
-    town.until(lambda: town.bus._door.generation >= 1)
-    assert town.bus._door.generation == 1
+    town.until(lambda: not town.bus._door._allowed.names)  # type: ignore[union-attr]
 
 
-def test_an_endpoint_that_is_taken_while_the_keys_change_is_bound_as_soon_as_it_is_free(
+def test_a_client_rotates_its_key_without_a_moment_away(town: Town, ring: KeyRing) -> None:
+    old = town.opened.enter_context(
+        Subscriber(town.bus.endpoint, clock=SystemClock(), topics=("",), keys=ring.client("ioc"))
+    )
+    town.until(lambda: old.receive(0.001))
+    new_pair(ring.folder, "ioc.next")
+    ring.allow("ioc.next")
+    town.until(lambda: len(town.bus._door._allowed.names) == 2)  # type: ignore[union-attr]
+    new = town.opened.enter_context(
+        Subscriber(town.bus.endpoint, clock=SystemClock(), topics=("",), keys=ring.client("ioc.next"))
+    )
+    town.until(lambda: new.receive(0.001))
+    town.commit("s")
+    told: list[object] = []
+    town.until(lambda: (told.extend(iter(old.take, None)), seqs(told) == [1])[1])
+    (ring.clients / "ioc.key").unlink()
+    town.until(lambda: town.bus.counters.counts.get(("connections_cut", "key taken away")))
+    town.commit("s")
+    found: list[object] = []
+    town.until(lambda: (found.extend(iter(new.take, None)), len(seqs(found)) == 2)[1])
+    assert seqs(found) == [1, 2]
+    town.until(lambda: (told.extend(iter(old.take, None)), old.problem)[1])
+    assert seqs(told) == [1]
+    assert (new.problem, new.counters.total("events_missed")) == ("", 0)
+
+
+def test_an_endpoint_that_is_taken_while_the_boxs_key_changes_is_bound_as_soon_as_it_is_free(
     town: Town, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from anpr.bus import bus, door
-
-    monkeypatch.setattr(door, "_REBIND_TRIES", 1)
-    monkeypatch.setattr(bus, "RETRY_SECONDS", 0.02)
     new_pair(ring.folder, "box.next")
     ioc = town.subscriber(keys=ring.client("ioc", "box", "box.next"))
     town.commit("s")
     assert seqs(town.take(ioc, 1)) == [1]
+    connections = town.bus._delivery._bound.connections  # type: ignore[union-attr]
+    (ring.folder / "box.next.key_secret").replace(ring.folder / "box.key_secret")
+    port = int(town.bus.reliable_endpoint.rpartition(":")[2])
+    with capture_logs() as logs, socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
-    def refuse(*_: object, **__: object) -> None:
-        raise BusError("another has it")
+        def take_the_port() -> bool:
+            with suppress(OSError):
+                other.bind(("127.0.0.1", port))
+                other.listen()
+                return True
+            return False
 
-    with monkeypatch.context() as taken:
-        taken.setattr(town.bus._door, "bind", refuse)
-        (ring.folder / "box.next.key_secret").replace(ring.folder / "box.key_secret")
-        with pytest.raises(BusError, match="another has it"):
-            town.until(lambda: False)
-        assert town.bus.counters.total("deliveries_failed") == 1  # consumers had their turn all the same
-        town.bus.files()
-    while town.bus._publisher._bound.socket.closed:  # the port may be libzmq's own for a moment
-        with suppress(BusError):
-            town.turn()
+        monkeypatch.setattr(BoundSocket, "bind", lambda _: None)  # who is quicker should not be chance
+        town.until(take_the_port)
+        monkeypatch.undo()
+        town.until(lambda: any(log["event"] == "endpoint_deaf" for log in logs))
+        assert not connections.listening
+        assert town.bus.counters.total("deliveries_failed") == 0
+    town.until(lambda: connections.listening)
     town.commit("s")
     assert seqs(town.take(ioc, 1)) == [2]
 
@@ -311,16 +380,36 @@ def test_a_flood_of_connections_does_not_hang_the_box_that_stops(tmp_path: Path)
     assert ended.returncode == 0
 
 
-def test_the_box_changes_its_key_and_a_client_that_knows_both_goes_on(town: Town, ring: KeyRing) -> None:
+@pytest.mark.parametrize("kind", ["tcp", "ipc"])
+def test_the_box_changes_its_key_and_a_client_that_knows_both_goes_on(
+    opened: ExitStack, ring: KeyRing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    from anpr.bus import door
+
+    monkeypatch.setattr(door, "LOOK_SECONDS", 0.02)
+    endpoints = (LOOPBACK, LOOPBACK) if kind == "tcp" else (f"ipc://{tmp_path}/live", f"ipc://{tmp_path}/reliable")
+    town = Town(opened, FakeLog(), keys=ring.server, endpoints=endpoints)
     new_pair(ring.folder, "box.next")
-    ioc = town.subscriber(keys=ring.client("ioc", "box", "box.next"))
-    town.commit("s")
-    assert seqs(town.take(ioc, 1)) == [1]
-    (ring.folder / "box.next.key_secret").replace(ring.folder / "box.key_secret")
-    town.until(lambda: town.bus._door.generation == 1)
-    town.commit("s")
-    assert seqs(town.take(ioc, 1)) == [2]
-    assert ioc.problem == ""
+    both = ring.client("ioc", "box", "box.next")
+    ioc = town.subscriber(keys=both)
+    live = opened.enter_context(Subscriber(town.bus.endpoint, clock=SystemClock(), topics=("",), keys=both))
+    town.until(lambda: live.receive(0.001))
+    own = ring.folder / "box.key_secret"
+    first, second = own.read_bytes(), (ring.folder / "box.next.key_secret").read_bytes()
+    for number, secret in enumerate((first, second, first), 1):  # there and back: the listeners are opened anew
+        own.write_bytes(secret)
+
+        def both_are_back(number: int = number) -> bool:
+            ioc.receive(0.001)
+            live.receive(0.001)
+            listens = town.bus._publisher.subscribers == 1 and live._links[0].connected and not live.problem
+            return listens and town.bus.counters.total("consumers_welcomed") >= number
+
+        town.until(both_are_back)
+        town.commit("s")
+        assert seqs(town.take(ioc, 1)) == [number]
+        ioc.ack()
+    assert (ioc.problem, live.problem) == ("", "")
 
 
 def test_a_box_without_its_key_does_not_start(tmp_path: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 import zmq
 
 from anpr.bus.intake import Intake, hand_in
+from anpr.clock import SystemClock
 from anpr.errors import BusError
 from anpr.metrics import Counters
 
@@ -48,7 +51,7 @@ def running(intake: Intake) -> Iterator[None]:
 
 @pytest.fixture
 def intake() -> Iterator[Intake]:
-    with Intake("tcp://127.0.0.1:*", take, counters=Counters()) as made:
+    with Intake("tcp://127.0.0.1:*", take, counters=Counters(), clock=SystemClock()) as made:
         yield made
 
 
@@ -57,27 +60,39 @@ def test_what_is_kept_is_answered(intake: Intake) -> None:
         assert hand_in(intake.endpoint, {"id": "a"}) == "a"
         with pytest.raises(BusError, match="id is missing; so is the rest"):
             hand_in(intake.endpoint, {"plate": "98C-012.34"})
-    assert intake.counters.counts == {("intake_taken", ""): 1, ("intake_refused", ""): 1}
+    assert intake.counters.total("intake_taken") == intake.counters.total("intake_refused") == 1
 
 
 @pytest.mark.parametrize("message", [b"", b"nonsense", b"[1]", b"\xff", b'{"id": ', b'{"id":' + b"[" * 60_000])
 def test_what_is_no_object_is_refused(intake: Intake, message: bytes) -> None:
-    with zmq.Context() as context, context.socket(zmq.REQ) as socket, running(intake):
-        socket.linger = 0
-        socket.connect(intake.endpoint)
-        socket.send(message)
-        assert socket.poll(5000)
-        assert socket.recv().startswith(b'{"refused":[')
+    with zmq.Context() as context, context.socket(zmq.REQ) as peer, running(intake):
+        peer.linger = 0
+        peer.connect(intake.endpoint)
+        peer.send(message)
+        assert peer.poll(5000)
+        assert peer.recv().startswith(b'{"refused":[')
 
 
 def test_a_sender_that_goes_away_harms_nobody(intake: Intake) -> None:
-    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
-        socket.linger = 500
-        socket.connect(intake.endpoint)
+    with zmq.Context() as context, context.socket(zmq.DEALER) as peer:
+        peer.linger = 500
+        peer.connect(intake.endpoint)
         for _ in range(50):
-            socket.send_multipart([b"", b'{"id": "a"}'])
+            peer.send_multipart([b"", b'{"id": "a"}'])
     with running(intake):
         assert hand_in(intake.endpoint, {"id": "b"}) == "b"
+
+
+def test_connections_are_bounded_and_a_sender_still_gets_in(intake: Intake) -> None:
+    with ExitStack() as opened, running(intake):
+        place = ("127.0.0.1", int(intake.endpoint.rpartition(":")[2]))
+        for _ in range(200):
+            opened.enter_context(socket.create_connection(place))
+        assert hand_in(intake.endpoint, {"id": "c"}) == "c"
+        until = time.monotonic() + 10.0
+        while intake.counters.counts.get(("connections_cut", "too many"), 0) < 200 - 64 - 1:
+            assert time.monotonic() < until, "they are not cut off"
+            time.sleep(0.01)
 
 
 def test_without_a_box_there_is_no_answer() -> None:
@@ -91,9 +106,9 @@ def test_without_a_box_there_is_no_answer() -> None:
 )
 def test_an_endpoint_must_be_ours(endpoint: str, problem: str) -> None:
     with pytest.raises(BusError, match=problem):
-        Intake(endpoint, take, counters=Counters())
+        Intake(endpoint, take, counters=Counters(), clock=SystemClock())
 
 
 def test_an_endpoint_is_had_once(intake: Intake) -> None:
     with pytest.raises(BusError, match="is another anpr running"):
-        Intake(intake.endpoint, take, counters=Counters())
+        Intake(intake.endpoint, take, counters=Counters(), clock=SystemClock())

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import msgspec
@@ -53,10 +54,12 @@ def programs(tmp_path: Path) -> Iterator[tuple[Program, Program]]:
 
 def stored(store: Path) -> dict[int, str]:
     """Number → id of all events in the store, read without anpr."""
-    with lmdb.open(str(store), readonly=True, max_dbs=32, lock=False) as environment:
-        table = environment.open_db(b"events", create=False)
-        with environment.begin(db=table) as transaction:
-            rows = {int.from_bytes(key, "big"): msgspec.msgpack.decode(value) for key, value in transaction.cursor()}
+    rows: dict[int, list[Any]] = {}
+    for day in store.glob("days/[0-9]*"):
+        with lmdb.open(str(day), readonly=True, max_dbs=32, lock=False) as environment:
+            table = environment.open_db(b"events", create=False)
+            with environment.begin(db=table) as transaction:
+                rows |= {int.from_bytes(key, "big"): msgspec.msgpack.decode(row) for key, row in transaction.cursor()}
     return {seq: f"{row[0]}.{row[4]['id']}.{row[4]['revision']}" for seq, row in rows.items()}
 
 

@@ -265,7 +265,7 @@ def test_who_did_not_look_for_long_keeps_what_had_come(opened: ExitStack) -> Non
     assert subscriber._links[0].socket.poll(5000)
     clock.advance(60.0)  # the program was busy elsewhere
     found: list[object] = []
-    while subscriber._links[0].socket.poll(1000) or subscriber._waiting:
+    while subscriber._links[0].socket.poll(1000) or subscriber._messages:
         item = subscriber.take()
         found += [item] if isinstance(item, Event) else []
         if len(found) == 100:

@@ -33,6 +33,7 @@ def test_a_mistake_in_the_file_is_told_with_its_place(tmp_path: Path) -> None:
         ('[webhook]\nurl = "http://localhost"', "httpx"),
         ('[mqtt]\nurl = "mqtt://localhost"', "paho"),
         ('[nats]\nurl = "nats://localhost"', "nats"),
+        ('[kafka]\nservers = ["localhost:9093"]', "confluent_kafka"),
     ],
 )
 def test_without_the_extra_its_cure_is_told(tmp_path: Path, broker: str, package: str) -> None:

@@ -1,6 +1,7 @@
 """`anpr run` as a process of its own: it starts, watches, stops in order, and leaves no process behind."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -151,9 +152,25 @@ def test_a_changed_list_is_taken_and_a_bad_one_refused_while_it_runs(site: Path)
         daemon.process.wait()
 
 
+def test_a_second_sigterm_does_not_wait_for_what_is_open(daemon: Daemon) -> None:
+    daemon.wait_for(lambda: bool(daemon.events("camera_state")))
+    (started,) = daemon.events("worker_started")
+    os.kill(started["pid"], signal.SIGSTOP)  # so that the first waits for this worker
+    daemon.process.send_signal(signal.SIGTERM)
+    time.sleep(1.0)
+    assert daemon.process.poll() is None
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(5) == 143
+    deadline = time.monotonic() + 5
+    while not gone(started["pid"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_no_worker_outlives_a_killed_hub(daemon: Daemon) -> None:
     daemon.wait_for(lambda: bool(daemon.events("worker_started")))
     (started,) = daemon.events("worker_started")
+    daemon.wait_for(lambda: Path(f"/proc/{started['pid']}/oom_score_adj").read_text() == "500\n")
     daemon.process.kill()
     daemon.process.wait()
     deadline = time.monotonic() + 5

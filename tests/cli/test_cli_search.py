@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import typer
-from making_records import make_sighting
+from making_records import make_hit, make_sighting
 from typer.testing import CliRunner, Result
 
+from anpr.cli.asking import parse_time
 from anpr.cli.lines import sighting_line
-from anpr.cli.search import parse_time, search
+from anpr.cli.search import search
 from anpr.clock import ManualClock
 from anpr.errors import PlateError, StoreError
 from anpr.store import Store
@@ -36,9 +37,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             [
                 make_sighting(id="a", seen_seconds=NEW_YEAR - 1),
                 make_sighting(id="b", seen_seconds=NEW_YEAR, camera_id="gate-2"),
-                make_sighting(id="c", seen_seconds=NEW_YEAR + 3600, text="51F99945", display="51F-999.45"),
-                make_sighting(id="d", seen_seconds=NEW_YEAR + 7200, text="", unreadable="blurred"),
-            ]
+                make_sighting(
+                    id="c",
+                    seen_seconds=NEW_YEAR + 3600,
+                    text="51F99945",
+                    display="51F-999.45",
+                    province_code="51",
+                    kind="military",
+                    colour="red",
+                    direction="receding",
+                ),
+                make_sighting(id="d", seen_seconds=NEW_YEAR + 7200, text="", province_code="", unreadable="blurred"),
+            ],
+            [
+                make_hit(id="h1", sighting_id="a", list_name="stolen", severity="ALERT"),
+                make_hit(id="h2", sighting_id="c", list_name="", rule="night", severity="CHECK"),
+            ],
         )
     return path
 
@@ -63,6 +77,13 @@ def test_lines_for_people_newest_first(folder: Path) -> None:
         (["--to", "2026-01-01"], "a"),
         (["--from", "2025-12-31T17:00:00Z", "--to", "2026-01-01T01:30"], "cb"),
         (["--limit", "1", "--plate", "51*"], "c"),
+        (["--plate", "30A-123.4", "--one-off"], "ba"),
+        (["--plate", "30A-128.45", "--alike"], "ba"),
+        (["--province", "ha noi"], "ba"),
+        (["--province", "51", "--kind", "military", "--colour", "red", "--direction", "receding"], "c"),
+        (["--list", "stolen"], "a"),
+        (["--rule", "night", "--severity", "CHECK"], "c"),
+        (["--severity", "ALERT", "--plate", "30*"], "a"),
     ],
 )
 def test_conditions(folder: Path, arguments: list[str], ids: str) -> None:
@@ -85,7 +106,15 @@ def test_nothing_found_is_exit_code_1(folder: Path) -> None:
     assert run(folder, "--from", "1m").exit_code == 1
 
 
-@pytest.mark.parametrize("arguments", [["--from", "yesterday"], ["--to", "2026-13-01"], ["--limit", "0"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--from", "yesterday"],
+        ["--to", "2026-13-01"],
+        ["--limit", "0"],
+        ["--plate", "30A12345", "--one-off", "--alike"],
+    ],
+)
 def test_wrong_usage_is_exit_code_2(folder: Path, arguments: list[str]) -> None:
     assert run(folder, *arguments).exit_code == 2
 
@@ -93,6 +122,9 @@ def test_wrong_usage_is_exit_code_2(folder: Path, arguments: list[str]) -> None:
 def test_wrong_patterns_and_places_are_told(folder: Path, tmp_path: Path) -> None:
     assert isinstance(run(folder, "--plate", "30A%").exception, PlateError)
     assert isinstance(run(folder, "--cursor", "x").exception, StoreError)
+    assert isinstance(run(folder, "--kind", "lorry").exception, StoreError)
+    assert isinstance(run(folder, "--province", "Sài Gòn").exception, PlateError)
+    assert isinstance(run(folder, "--plate", "30*", "--alike").exception, PlateError)
     assert isinstance(run(tmp_path / "absent").exception, StoreError)
 
 
@@ -114,6 +146,9 @@ def test_every_answer_is_in_the_audit_log_first(folder: Path) -> None:
     assert line.number == before + 1
     assert (line.verb, line.purpose, line.case, line.rows) == ("search", "a theft", "17/2026", 1)
     assert line.asked == {"plate": "30a-1*", "from_seconds": 1_767_114_000.0}
+    run(folder, "--list", "stolen", "--plate", "30A12345", "--one-off", "--severity", "INFO")
+    *_, line = log.lines()
+    assert line.asked == {"plate": "30A12345", "near": "one_off", "list_name": "stolen", "severity": "INFO"}
     assert line.user_id == os.getuid()
     assert log.verify().problems == ()
 

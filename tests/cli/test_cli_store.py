@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from pathlib import Path
 
@@ -48,6 +49,15 @@ def test_check_counts_and_tells(folder: Path) -> None:
     assert isinstance(run("store", "check", "--store", folder / "absent").exception, StoreError)
 
 
+def test_upgrade_makes_an_old_store_new_once(tmp_path: Path) -> None:
+    golden = Path(__file__).parents[1] / "store" / "golden" / "schema-4.mdb.gz"
+    (tmp_path / "data.mdb").write_bytes(gzip.decompress(golden.read_bytes()))
+    told = json.loads(run("store", "upgrade", "--store", tmp_path, "--json").stdout)
+    assert (told["schema_before"], told["days"]) == (4, 5)
+    assert run("store", "upgrade", "--store", tmp_path).stdout == "nothing to be done\n"
+    assert isinstance(run("store", "upgrade", "--store", tmp_path / "absent").exception, StoreError)
+
+
 def test_backup_and_compact(folder: Path, tmp_path: Path) -> None:
     result = run("store", "backup", tmp_path / "copy", "--store", folder, "--json")
     assert result.exit_code == 0
@@ -74,6 +84,34 @@ def test_export_is_written_to_the_audit_log(folder: Path, tmp_path: Path) -> Non
     assert [line["id"] for line in lines] == ["h0", "h1"]
     result = run("store", "export", tmp_path / "n.csv", *REASON, "--store", folder, "--plate", "99Z*", "--json")
     assert (result.exit_code, json.loads(result.stdout)["rows"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rows"),
+    [
+        (["--plate", "30A12346", "--one-off", "--province", "Hà Nội"], 3),
+        (["--plate", "30A12845", "--alike", "--colour", "white"], 3),
+        (["--list", "stolen", "--kind", "car", "--direction", "approaching"], 3),
+        (["--list", "lost"], 0),
+        (["--records", "hits", "--list", "stolen", "--severity", "ALERT"], 3),
+        (["--records", "hits", "--severity", "INFO"], 0),
+        (["--records", "hits", "--rule", "night"], 0),
+    ],
+)
+def test_export_takes_the_conditions_of_a_search(folder: Path, tmp_path: Path, arguments: list[str], rows: int) -> None:
+    result = run("store", "export", tmp_path / "a.csv", *REASON, "--store", folder, "--json", *arguments)
+    assert json.loads(result.stdout)["rows"] == rows
+
+
+def test_columns_are_made_for_the_days_that_are_over(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with Store.open(tmp_path, clock=clock) as store:
+        for day in range(3):
+            store.append([make_sighting(id=f"s{day}")])
+            clock.advance(86_400.0)
+    result = run("store", "columns", "--store", tmp_path, "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"made": 2})
+    assert run("store", "columns", "--store", tmp_path).stdout == "0 made\n"
 
 
 def test_export_without_reason_or_format_gives_nothing(folder: Path, tmp_path: Path) -> None:

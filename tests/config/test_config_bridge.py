@@ -28,7 +28,7 @@ def test_every_example_loads(path: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) >= 4
+    assert len(EXAMPLES) >= 6
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,19 @@ def test_there_are_examples() -> None:
             '[nats]\nurl = "nats://localhost"\nuser = "me"\npassword = "${S}"\ntoken = "${S}"\n',
             ":5:1:",
             "more than one",
+        ),
+        ('[kafka]\nservers = ["10.0.0.7"]\n', ":6:", "is not host:port"),
+        ('[kafka]\nservers = ["kafka://a:9093"]\n', ":6:", "without kafka://"),
+        ("[kafka]\nservers = []\n", ":6:", "too few values"),
+        ('[kafka]\nservers = ["localhost:9092"]\ntls = false\n', ":5:1:", "unencrypted"),
+        ('[kafka]\nservers = ["a:1"]\ntopic_prefix = "a/b"\n', ":7:16:", "cannot begin a topic"),
+        ('[kafka]\nservers = ["a:1"]\nkey_file = "site.key"\n', ":7:12:", "does not exist"),
+        ('[kafka]\nservers = ["a:1"]\nuser = "me"\n', ":5:1:", "go together"),
+        (
+            '[kafka]\nservers = ["a:1"]\ntls = false\nallow_unencrypted = true\nsasl = "plain"\nuser = "me"\n'
+            'password = "${S}"\n',
+            ":5:1:",
+            "the password would go unencrypted",
         ),
         ("", "", "nowhere to hand events on to"),
         ('[mqtt]\nurl = "mqtt://localhost"\n[nats]\nurl = "nats://localhost"\n', "", "both mqtt and nats"),

@@ -16,6 +16,7 @@ from anpr.health.report import (
     BoxHealth,
     CameraHealth,
     Capacity,
+    KeepingHealth,
     Latency,
     ListHealth,
     RulesHealth,
@@ -70,6 +71,19 @@ def metrics() -> set[str]:
         lists=(ListHealth(name="l", version="1", entries=1, age_seconds=1.0),),
         rules=RulesHealth(
             enabled=2, dry_run=1, failing={"r": "KeyError"}, passages=1, plates=1, memory_seconds=1.0, waiting=0
+        ),
+        keeping=KeepingHealth(
+            disk_level="early",
+            disk_percent=86.0,
+            disk_free_bytes=1,
+            scarce="bytes",
+            reserve_held=True,
+            nothing_to_purge=False,
+            clock_trusted=True,
+            clock_jump_seconds=0.0,
+            holds=1,
+            purging="",
+            oldest_seconds=1e9,
         ),
     )
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "anpr").rglob("*.py"))

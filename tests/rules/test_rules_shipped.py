@@ -106,6 +106,16 @@ def test_a_rule_says_what_it_cannot_know_where_the_site_gives_nothing(rules: Rul
     assert any("silent" in line for line in explain(name, rules, nothing)[1])
 
 
+def test_nothing_silences_a_stolen_car_but_its_own_surer_alert(rules: RuleSet) -> None:
+    silencers = {
+        (rule.name, name)
+        for rule in rules.rules.values()
+        for name in rule.suppresses or ()
+        if name in ("stolen", "stolen-near")
+    }
+    assert silencers == {("stolen", "stolen-near")}
+
+
 def test_the_verb_runs_them() -> None:
     run = CliRunner().invoke(app, ["test", str(FOLDER)])
     assert run.exit_code == 0, run.output

@@ -107,9 +107,9 @@ def test_a_newer_schema_is_refused(tmp_path: Path, clock: ManualClock) -> None:
     with lmdb.open(str(tmp_path), max_dbs=8) as environment:
         meta = environment.open_db(b"meta")
         with environment.begin(write=True) as txn:
-            txn.put(b"schema", b"5", db=meta)
+            txn.put(b"schema", b"6", db=meta)
     for read_only in (False, True):
-        with pytest.raises(StoreError, match=r"newer anpr.*schema 5.*backup"):
+        with pytest.raises(StoreError, match=r"newer anpr.*schema 6.*backup"):
             Store.open(tmp_path, clock=clock, read_only=read_only)
 
 
@@ -153,10 +153,11 @@ def test_no_store_and_no_folder(tmp_path: Path, clock: ManualClock) -> None:
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-def test_a_damaged_file_is_refused(tmp_path: Path, clock: ManualClock, read_only: bool) -> None:
+@pytest.mark.parametrize("place", [".", "days/*"])
+def test_a_damaged_file_is_refused(tmp_path: Path, clock: ManualClock, read_only: bool, place: str) -> None:
     with Store.open(tmp_path, clock=clock) as store:
         store.append([make_sighting(id=f"s-{number}") for number in range(200)])
-    data = tmp_path / "data.mdb"
+    (data,) = tmp_path.glob(f"{place}/data.mdb")
     whole = data.read_bytes()
 
     data.write_bytes(whole[: len(whole) // 2])
@@ -173,7 +174,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, clock: ManualClock, read_only
 def test_a_damaged_record_is_told(tmp_path: Path, clock: ManualClock) -> None:
     with Store.open(tmp_path, clock=clock) as store:
         store.append([make_sighting()])
-    data = tmp_path / "data.mdb"
+    (data,) = tmp_path.glob("days/*/data.mdb")
     whole = data.read_bytes()
     for sound, damaged in ((b"camera_id", b"camera_ID"), (b"gate-1", b"g\xffte-1"), (b"north", b"\xa5orth")):
         assert sound in whole
@@ -323,43 +324,3 @@ def test_the_last_sign_of_life_is_remembered(tmp_path: Path, clock: ManualClock)
         assert 0 < store.facts.map_used_share < 0.01
     with Store.open(tmp_path, clock=clock, read_only=True) as store:
         assert store.alive_seconds == clock.wall
-
-
-def test_a_store_from_before_coverage_gaps_is_read_and_then_written(tmp_path: Path, clock: ManualClock) -> None:
-    with Store.open(tmp_path, clock=clock) as store:
-        store.append([make_sighting()])
-    with lmdb.open(str(tmp_path), max_dbs=8) as environment:
-        meta, gaps = environment.open_db(b"meta"), environment.open_db(b"gaps")
-        with environment.begin(write=True) as txn:
-            txn.drop(gaps)
-            txn.put(b"schema", b"1", db=meta)
-    with Store.open(tmp_path, clock=clock, read_only=True) as store:
-        assert store.gaps() == ()
-        assert store.last_seq == 1
-    with Store.open(tmp_path, clock=clock) as store:
-        store.append([], [], [make_gap()])
-        assert store.gaps() == (make_gap(),)
-
-
-def test_a_store_from_before_rules_is_indexed_by_time_when_it_is_opened_for_writing(
-    tmp_path: Path, clock: ManualClock
-) -> None:
-    with Store.open(tmp_path, clock=clock) as store:
-        for second in (3, 1, 2):
-            sighting = make_sighting(id=f"s{second}", seen_seconds=float(second), revision=0)
-            store.append([sighting], [make_hit(id=f"h{second}", sighting_id=sighting.id, seen_seconds=float(second))])
-        store.append(
-            [make_sighting(id="s1", seen_seconds=4.0, revision=1), make_sighting(id="gone", state="withdrawn")]
-        )
-        store.append([], [make_hit(id="h1", sighting_id="s1", seen_seconds=4.0, revision=2)])
-        wanted = [block.rows.tobytes() for block in store.passages(from_seconds=0.0)]
-    with lmdb.open(str(tmp_path), max_dbs=10) as environment:
-        meta = environment.open_db(b"meta")
-        by_time = [environment.open_db(name) for name in (b"passages", b"hit_times")]
-        with environment.begin(write=True) as txn:
-            for index in by_time:
-                txn.drop(index)
-            txn.put(b"schema", b"2", db=meta)
-    with Store.open(tmp_path, clock=clock) as store:
-        assert [block.rows.tobytes() for block in store.passages(from_seconds=0.0)] == wanted
-        assert [(hit.id, hit.revision) for hit in store.hits_since(0.0)] == [("h2", 1), ("h3", 1), ("h1", 2)]

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,3 +126,39 @@ def test_a_request_without_words_is_refused(purpose: str, case: str) -> None:
 
 def test_a_line_is_plain_json(log: AuditLog) -> None:
     assert json.loads(log.file.read_bytes().splitlines()[0])["previous"] == "0" * 64
+
+
+def test_who_waits_while_lines_are_taken_away_adds_to_the_new_log(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path, clock=ManualClock())
+    for _ in range(3):
+        log.append(REQUEST, rows=1)
+    waiting = threading.Thread(target=lambda: AuditLog(tmp_path, clock=ManualClock()).append(REQUEST, rows=4))
+    told: list[tuple[int, int]] = []
+
+    def note(first: int, last: Head) -> None:
+        told.append((first, last.number))
+        waiting.start()
+        time.sleep(0.2)
+
+    assert log.cut(2, note) == 2
+    waiting.join(10)
+    assert told == [(1, 2)]
+    assert [(line.number, line.rows) for line in log.lines()] == [(3, 1), (4, 4)]
+    begins = [Head(2, next(iter(log.lines())).previous)]
+    assert log.verify(begins=begins).problems == ()
+    assert log.verify(begins=[Head(2, "f" * 64)]).problems != ()
+    assert log.cut(9, note=lambda first, last: None) == 1
+    assert [line.number for line in log.lines()] == [4]
+
+
+def test_what_cannot_be_told_is_not_taken_away(tmp_path: Path) -> None:
+    def refuse(_first: int, _last: Head) -> None:
+        raise StoreError("the disk is full")
+
+    log = AuditLog(tmp_path, clock=ManualClock())
+    for _ in range(3):
+        log.append(REQUEST, rows=1)
+    with pytest.raises(StoreError, match="full"):
+        log.cut(2, refuse)
+    assert log.verify().problems == ()
+    assert log.verify().head.number == 3

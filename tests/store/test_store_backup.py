@@ -34,7 +34,7 @@ def closed(tmp_path: Path, clock: ManualClock) -> Path:
 
 def alter(path: Path, table: bytes, key: bytes | None) -> None:
     """Flip a byte in the middle of the last value of a table, or delete a key."""
-    with lmdb.open(str(path), max_dbs=32) as environment:
+    with lmdb.open(str(next(path.glob("days/*"))), max_dbs=32) as environment:
         index = environment.open_db(table)
         with environment.begin(write=True) as txn, txn.cursor(index) as cursor:
             if key is not None:
@@ -120,7 +120,9 @@ def test_the_manifest_finds_every_changed_file(closed: Path, tmp_path: Path, clo
     manifest = back_up(closed, tmp_path / "copy", clock=clock)
     assert manifest.last_seq == 40
     assert manifest.pictures_altered == ()
-    assert {path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*.*")} == {
+    assert {
+        path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*.*") if path.is_file()
+    } == {
         MANIFEST,
         *(entry.path for entry in manifest.files),
     }
@@ -156,19 +158,20 @@ def test_compacting_keeps_all_and_gives_room_back(tmp_path: Path, clock: ManualC
     with Store.open(path, clock=clock, box="box-1") as store:
         fill(store)
         events = store.events()
-    with lmdb.open(str(path), max_dbs=32, map_size=1 << 30) as environment:
+    (day,) = path.glob("days/*")
+    with lmdb.open(str(day), max_dbs=32, map_size=1 << 30) as environment:
         waste = environment.open_db(b"waste")
         with environment.begin(write=True) as txn:
             txn.put(b"x", bytes(4 << 20), db=waste)
         with environment.begin(write=True) as txn:
             txn.drop(waste)
-    kept = [path / "data.mdb", path / "lock.mdb"]
+    kept = [folder / name for folder in (path, day) for name in ("data.mdb", "lock.mdb")]
     for file in kept:
         file.chmod(0o664)
     done = compact(path, clock=clock)
     assert done.before_bytes > 4 << 20
-    assert done.after_bytes == (path / "data.mdb").stat().st_size < 1 << 20
-    assert [file.stat().st_mode & 0o777 for file in kept] == [0o664, 0o664]
+    assert done.after_bytes == sum((folder / "data.mdb").stat().st_size for folder in (path, day)) < 1 << 20
+    assert [file.stat().st_mode & 0o777 for file in kept] == [0o664] * 4
     assert check(path, clock=clock, pictures=True).problems == []
     assert not (path / "compacted").exists()
     with Store.open(path, clock=clock, box="box-1") as store:
@@ -194,10 +197,11 @@ def test_a_store_in_use_is_not_compacted(closed: Path, clock: ManualClock, read_
 
 
 def test_a_damaged_store_is_not_compacted(closed: Path, clock: ManualClock) -> None:
-    data = bytearray((closed / "data.mdb").read_bytes())
+    (file,) = closed.glob("days/*/data.mdb")
+    data = bytearray(file.read_bytes())
     for page in range(2, len(data) // 4096):
         data[page * 4096 + 12] ^= 0x3F
-    (closed / "data.mdb").write_bytes(data)
+    file.write_bytes(data)
     with pytest.raises(StoreError):
         compact(closed, clock=clock)
-    assert (closed / "data.mdb").read_bytes() == bytes(data)
+    assert file.read_bytes() == bytes(data)

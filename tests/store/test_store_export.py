@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -62,6 +63,25 @@ def test_parquet_has_types_and_is_asked_by_duckdb(tmp_path: Path) -> None:
     assert export([make_hit()], tmp_path / "h.parquet", of=Hit, before_given=nothing) == 1
     assert export([], tmp_path / "none.parquet", of=Hit, before_given=nothing) == 0
     assert parquet.read_table(tmp_path / "none.parquet").num_rows == 0
+
+
+def test_the_example_of_the_documentation_finds_who_was_out_at_night(tmp_path: Path) -> None:
+    docs = (Path(__file__).parents[2] / "docs/operate.md").read_text(encoding="utf-8")
+    (sql,) = re.findall(r"^```sql\n(.*?)^```$", docs, re.MULTILINE | re.DOTALL)
+    path, one_o_clock = tmp_path / "a.parquet", 1_767_204_000.0  # in Viet Nam, on 2026-01-01
+    passages = [
+        ("30A-123.45", "north", one_o_clock),
+        ("30A-123.45", "south", one_o_clock + 3600.0),
+        ("51F-999.45", "north", one_o_clock),
+        ("51F-999.45", "north", one_o_clock + 60.0),
+        ("29A-111.11", "north", one_o_clock + 12 * 3600.0),
+        ("29A-111.11", "south", one_o_clock + 13 * 3600.0),
+    ]
+    records = [make_sighting(display=plate, camera_id=camera, seen_seconds=at) for plate, camera, at in passages]
+    export(records, path, of=Sighting, before_given=nothing)
+    night = sql.replace("january.parquet", str(path))
+    found = duckdb.sql(f"select display, passages, cameras from ({night})").fetchall()
+    assert found == [("30A-123.45", 2, ["north", "south"])]
 
 
 def test_without_pyarrow_the_cure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,67 +2,229 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making_records import make_sighting
+from making_records import make_hit, make_sighting
+from rapidfuzz.distance import Levenshtein
 
 from anpr.clock import ManualClock
 from anpr.errors import PlateError, StoreError
-from anpr.records import Sighting
-from anpr.store import Query, Store
+from anpr.plates.neighbours import one_look_alike
+from anpr.plates.provinces import codes
+from anpr.records import ALPHABET, Event, Hit, Sighting
+from anpr.store import Query, Store, finder, search
+from anpr.store.checking import check
+from anpr.store.column_file import FILE, find_damage
+from anpr.store.export import find_all
 from anpr.store.keys import pack_seconds
-from anpr.store.search import plate_pattern
+from anpr.store.query import plate_pattern
 
-TEXTS = st.text("013A", max_size=4)
+DAY_SECONDS = 86_400.0
+TEXTS = st.text("013A", max_size=4) | st.sampled_from(["30A12345", "30A12346", "98B", "0123456789AB", "1é", "B0A"])
 SECONDS = st.sampled_from([-1.5, 0.0, 1.0, 1.25, 2.0, 1e9])
 CAMERAS = st.sampled_from(["gate", "gate-1", "cổng"])
-PATTERNS = st.one_of(st.just(""), st.text("013A*?", min_size=1, max_size=4))
+PATTERNS = st.one_of(
+    st.just(""),
+    st.text("013A*?", min_size=1, max_size=4),
+    st.sampled_from(["30A12345", "*A1*", "*A*4*", "??A*6", "0123456789AB", "*9AB"]),
+)
+KINDS = st.sampled_from(["car", "motorbike", ""])
+COLOURS = st.sampled_from(["white", "red"])
+DIRECTIONS = st.sampled_from(["approaching", "unknown"])
+PROVINCES = st.sampled_from(["", "30", "98", "13A"])
+NAMES = st.sampled_from(["stolen", "wanted"])
+SEVERITIES = st.sampled_from(["INFO", "ALERT"])
+STATES = st.sampled_from(["final", "final", "preview", "withdrawn"])
+
+SIGHTING = st.tuples(
+    st.integers(0, 15), TEXTS, SECONDS, CAMERAS, STATES, KINDS, COLOURS, DIRECTIONS, PROVINCES, st.booleans()
+)
+HIT = st.tuples(st.integers(0, 7), st.integers(0, 15), NAMES | st.just(""), NAMES | st.just(""), SEVERITIES, STATES)
+DAYS = st.lists(
+    st.tuples(st.lists(SIGHTING, min_size=1, max_size=12), st.lists(HIT, max_size=6)), min_size=1, max_size=3
+)
+"""No more, because a sighting is not revised later than that."""
 
 
-def brute_force(sightings: list[Sighting], query: Query) -> list[Sighting]:
-    """The newest revision of each sighting that passes every condition, newest first."""
-    newest: dict[str, tuple[int, Sighting]] = {}
-    for seq, sighting in enumerate(sightings):
-        newest[sighting.id] = (seq, sighting)
-    expression = query.plate.replace("*", ".*").replace("?", ".")
-    found = [
-        (sighting.seen_seconds, seq, sighting)
-        for seq, sighting in newest.values()
-        if sighting.state != "withdrawn"
-        and (not query.plate or re.fullmatch(expression, sighting.text))
-        and (query.from_seconds is None or sighting.seen_seconds >= query.from_seconds)
-        and (query.until_seconds is None or sighting.seen_seconds < query.until_seconds)
-        and query.camera_id in ("", sighting.camera_id)
-    ]
-    return [sighting for _, _, sighting in sorted(found, key=lambda item: item[:2], reverse=True)]
+class Model:
+    """What the store should know: the newest revisions."""
 
+    def __init__(self) -> None:
+        self.sightings: dict[str, tuple[int, Sighting]] = {}
+        self.hits: dict[str, Hit] = {}
+        self._first_day: set[str] | None = None
+        """Records whose newest revision is of the first day."""
+        self._seq = 0
+        self._revision = 0
 
-@settings(max_examples=30, deadline=None)
-@given(st.data())
-def test_search_finds_what_brute_force_finds(data: st.DataObject) -> None:
-    passages = data.draw(
-        st.lists(
-            st.tuples(st.integers(0, 15), TEXTS, SECONDS, CAMERAS, st.sampled_from(["final", "withdrawn"])), max_size=40
-        )
-    )
-    sightings = [
-        make_sighting(id=f"s-{number}", revision=index, text=text, seen_seconds=at, camera_id=camera, state=state)
-        for index, (number, text, at, camera, state) in enumerate(passages)
-    ]
-    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder), clock=ManualClock()) as store:
-        store.append(sightings)
-        for _ in range(12):
-            query = Query(
-                plate=data.draw(PATTERNS),
-                from_seconds=data.draw(st.none() | SECONDS),
-                until_seconds=data.draw(st.none() | SECONDS),
-                camera_id=data.draw(st.just("") | CAMERAS),
-                limit=data.draw(st.integers(1, 5)),
+    def purge(self) -> None:
+        """Forget the first day, but for ALERTs and the sightings that one is on."""
+        gone, alerts = self._first_day or set(), {h.sighting_id for h in self.hits.values() if h.severity == "ALERT"}
+        self.sightings = {key: each for key, each in self.sightings.items() if key not in gone or key in alerts}
+        self.hits = {key: hit for key, hit in self.hits.items() if key not in gone or hit.severity == "ALERT"}
+
+    def day(self, passages: list[Any], hits: list[Any]) -> tuple[list[Sighting], list[Hit]]:
+        """Records to append, which the model now knows."""
+        sightings = []
+        for number, text, at, camera, state, kind, colour, direction, province, own_province in passages:
+            self._revision += 1
+            self._seq += 1
+            sighting = make_sighting(
+                id=f"s-{number}" if number % 5 else f"a name of more than sixteen bytes {number}",
+                revision=self._revision,
+                text=text,
+                seen_seconds=at,
+                camera_id=camera,
+                state=state,
+                kind=kind,
+                colour=colour,
+                direction=direction,
+                province_code=text[:2] if own_province else province,
             )
-            assert list(all_pages(store, query)) == brute_force(sightings, query)
+            self.sightings[sighting.id] = self._seq, sighting
+            sightings.append(sighting)
+        raised = []
+        for number, on, list_name, rule, severity, state in hits:
+            self._revision += 1
+            self._seq += 1
+            hit = make_hit(
+                id=f"h-{number}",
+                revision=self._revision,
+                sighting_id=f"s-{on}",
+                list_name=list_name,
+                rule=rule,
+                severity=severity,
+                state=state,
+            )
+            self.hits[hit.id] = hit
+            raised.append(hit)
+        ids = {each.id for each in (*sightings, *raised)}
+        self._first_day = ids if self._first_day is None else self._first_day - ids
+        return sightings, raised
+
+    def answer(self, query: Query) -> list[Sighting]:
+        """All sightings that meet each condition, newest first."""
+        found = [(each.seen_seconds, seq, each) for seq, each in self.sightings.values() if self._meets(each, query)]
+        return [sighting for _, _, sighting in sorted(found, key=lambda item: item[:2], reverse=True)]
+
+    def _meets(self, sighting: Sighting, query: Query) -> bool:
+        hits = [hit for hit in self.hits.values() if hit.sighting_id == sighting.id and hit.state != "withdrawn"]
+        asks_hits = query.list_name or query.rule or query.severity
+        named = {entry.code for entry in codes().values() if query.province in (entry.code, entry.before, entry.after)}
+        return (
+            sighting.state != "withdrawn"
+            and _meets_plate(sighting.text, query)
+            and (query.from_seconds is None or sighting.seen_seconds >= query.from_seconds)
+            and (query.until_seconds is None or sighting.seen_seconds < query.until_seconds)
+            and query.camera_id in ("", sighting.camera_id)
+            and query.kind in ("", sighting.kind)
+            and query.colour in ("", sighting.colour)
+            and query.direction in ("", sighting.direction)
+            and (not query.province or sighting.province_code in named)
+            and (
+                not asks_hits
+                or any(
+                    query.list_name in ("", hit.list_name)
+                    and query.rule in ("", hit.rule)
+                    and query.severity in ("", hit.severity)
+                    for hit in hits
+                )
+            )
+        )
+
+
+def _meets_plate(text: str, query: Query) -> bool:
+    if query.near == "one_off":
+        return text != "" and set(text) <= set(ALPHABET) and Levenshtein.distance(text, query.plate) <= 1
+    if query.near == "alike":
+        return text in one_look_alike(query.plate)
+    expression = query.plate.replace("*", ".*").replace("?", ".")
+    return not query.plate or re.fullmatch(expression, text) is not None
+
+
+def alerts(txn: object) -> Callable[[Event], bool]:
+    """What stays after a purge."""
+    return lambda event: isinstance(event.record, Hit) and event.record.severity == "ALERT"
+
+
+@contextmanager
+def filled(days: list[Any], *, reader: bool) -> Iterator[tuple[Store, Model]]:
+    """A store with a partition for each day; a `reader` has not written it."""
+    clock, model = ManualClock(), Model()
+    with tempfile.TemporaryDirectory() as folder:
+        with Store.open(Path(folder), clock=clock) as store:
+            for passages, hits in days:
+                clock.advance(DAY_SECONDS)
+                store.append(*model.day(passages, hits))
+            if not reader:
+                yield store, model
+        if reader:
+            with Store.open(Path(folder), clock=clock, read_only=True) as store:
+                yield store, model
+
+
+CONDITIONS: dict[str, st.SearchStrategy[Any]] = {
+    "from_seconds": SECONDS,
+    "until_seconds": SECONDS,
+    "camera_id": CAMERAS,
+    "province": st.sampled_from(["Hà Nội", "30", "Bắc Giang", "Bắc Ninh"]),
+    "kind": st.sampled_from(["car", "motorbike", "military"]),
+    "colour": st.sampled_from(["white", "blue"]),
+    "direction": st.sampled_from(["approaching"]),
+    "list_name": st.sampled_from(["stolen", "nothing"]),
+    "rule": NAMES,
+    "severity": SEVERITIES,
+}
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> Query:
+    plate = draw(st.just("") | PATTERNS)
+    near = draw(st.sampled_from(["exact", "one_off", "alike"])) if re.fullmatch("[0-9A-Z]+", plate) else "exact"
+    names = draw(st.lists(st.sampled_from(sorted(CONDITIONS)), max_size=3, unique=True))
+    return Query(
+        plate=plate, near=near, limit=draw(st.integers(1, 5)), **{name: draw(CONDITIONS[name]) for name in names}
+    )
+
+
+@pytest.mark.parametrize("way", ["by indexes", "by columns", "by both", "by columns on disk"])
+def test_search_finds_what_brute_force_finds(way: str) -> None:
+    @settings(max_examples=25, deadline=None)
+    @given(DAYS, st.lists(queries(), min_size=8, max_size=8), st.booleans(), st.lists(SIGHTING, max_size=6))
+    def agrees(days: list[Any], asked: list[Query], reader: bool, later: list[Any]) -> None:
+        with filled(days, reader=reader) as (store, model):
+            if way == "by columns on disk":
+                while store.make_columns():
+                    pass
+            for query in asked:
+                assert all_pages(store, query) == model.answer(query), query
+            if not reader:  # what came and went since columns were made
+                store.append(*model.day(later, []))
+                for query in asked:
+                    assert all_pages(store, query) == model.answer(query), query
+            if not reader and len(days) > 1:  # what outlives its day
+                for _ in store.purge(store.partitions.all[0], choose=alerts, reason="test"):
+                    pass
+                model.purge()
+                for query in asked:
+                    assert all_pages(store, query) == model.answer(query), query
+
+    most = {"by indexes": 10**9, "by both": 3}.get(way, 1)
+    with (
+        mock.patch.object(search, "MOST_ENTRIES", most),
+        mock.patch.object(finder, "MOST_DECODED", 10**9 if way == "by indexes" else 1),
+        mock.patch.object(finder, "MOST_RECENT", 2),
+        mock.patch("os.fsync"),
+    ):
+        agrees()
 
 
 def all_pages(store: Store, query: Query) -> list[Sighting]:
@@ -74,14 +236,135 @@ def all_pages(store: Store, query: Query) -> list[Sighting]:
         if not page.cursor:
             return found
         assert len(page.sightings) == query.limit
-        query = Query(
-            plate=query.plate,
-            from_seconds=query.from_seconds,
-            until_seconds=query.until_seconds,
-            camera_id=query.camera_id,
-            limit=query.limit,
-            cursor=page.cursor,
-        )
+        query = replace(query, cursor=page.cursor)
+
+
+def test_a_cursor_goes_on_where_its_page_ended_whatever_came_since(store: Store) -> None:
+    store.append([make_sighting(id=f"{number}", seen_seconds=float(number)) for number in range(6)])
+    first = store.search(Query(limit=3))
+    store.append([make_sighting(id="new", seen_seconds=100.0), make_sighting(id="late", seen_seconds=1.5)])
+    second = store.search(Query(limit=3, cursor=first.cursor))
+    assert [each.id for each in (*first.sightings, *second.sightings)] == ["5", "4", "3", "2", "late", "1"]
+
+
+def test_a_hit_leads_to_what_its_sighting_has_become(store: Store, clock: ManualClock) -> None:
+    store.append([make_sighting(id="a", revision=0)], [make_hit(sighting_id="a")])
+    clock.advance(DAY_SECONDS)
+    for revision in (1, 2):  # the second in the same partition, after the columns of the day before were made
+        store.append([make_sighting(id="a", revision=revision)])
+        store.make_columns()
+        assert [each.revision for each in store.search(Query(list_name="stolen")).sightings] == [revision]
+    clock.advance(DAY_SECONDS)
+    store.append([make_sighting(id="a", revision=3)])
+    store.make_columns()
+    assert [each.revision for each in store.search(Query(list_name="stolen")).sightings] == [3]
+    store.append([make_sighting(id="a", revision=4, state="withdrawn")])
+    assert store.search(Query(list_name="stolen")).sightings == ()
+
+
+@pytest.fixture
+def days(tmp_path: Path) -> Path:
+    """A store of three days, of which two are written no more."""
+    clock = ManualClock()
+    with Store.open(tmp_path / "days", clock=clock) as store:
+        for day in range(3):
+            store.append(
+                [make_sighting(id=f"{day}-{n}", text=f"30A1234{n}", seen_seconds=1e5 * day + n) for n in range(4)]
+            )
+            clock.advance(DAY_SECONDS)
+    return tmp_path / "days"
+
+
+def reading(path: Path) -> Store:
+    return Store.open(path, clock=ManualClock(), read_only=True)
+
+
+def ids(store: Store, query: Query) -> list[str]:
+    return [each.id for each in find_all(store, query)]
+
+
+def make_all_columns(path: Path) -> list[Path]:
+    with reading(path) as store:
+        while store.make_columns():
+            pass
+    return sorted(path.glob(f"days/*/{FILE}"))
+
+
+def test_columns_are_made_once_and_read_by_others(days: Path) -> None:
+    assert list(days.glob(f"days/*/{FILE}")) == []
+    with reading(days) as store:
+        assert [store.make_columns() for _ in range(3)] == [True, True, False]
+    files = make_all_columns(days)
+    assert [find_damage(file) for file in files] == ["", ""]
+    made = [file.stat().st_mtime_ns for file in files]
+    with reading(days) as store, mock.patch("anpr.store.finder.gather", side_effect=AssertionError):
+        assert ids(store, Query(plate="*2341")) == ["2-1", "1-1", "0-1"]
+        assert ids(store, Query(plate="30A12343", near="one_off", limit=5))[:5] == ["2-3", "2-2", "2-1", "2-0", "1-3"]
+        assert ids(store, Query(plate="30A12343", near="alike")) == [
+            f"{day}-{n}" for day in (2, 1, 0) for n in (3, 2, 1, 0) if f"30A1234{n}" in one_look_alike("30A12343")
+        ]
+    assert [file.stat().st_mtime_ns for file in files] == made
+
+
+@pytest.mark.parametrize("damage", ["cut off", "empty", "another format", "of another partition", "half written"])
+def test_a_file_of_columns_that_is_not_whole_is_made_anew(days: Path, damage: str) -> None:
+    file, other = make_all_columns(days)
+    whole = file.read_bytes()
+    match damage:
+        case "cut off":
+            file.write_bytes(whole[:-1])
+        case "empty":
+            file.write_bytes(b"")
+        case "another format":
+            file.write_bytes(b"anpr columns 0\n" + whole[15:])
+        case "of another partition":
+            file.write_bytes(other.read_bytes())
+        case "half written":
+            file.unlink()
+            file.with_name(f".{FILE}.1").write_bytes(whole[:100])
+    with reading(days) as store, mock.patch.object(search, "MOST_ENTRIES", 1):
+        assert ids(store, Query(plate="*2341")) == ["2-1", "1-1", "0-1"]
+    assert file.read_bytes() == whole
+
+
+def test_damage_is_found_by_a_check(days: Path) -> None:
+    file, _ = make_all_columns(days)
+    assert check(days, clock=ManualClock()).problems == []
+    whole = file.read_bytes()
+    begin = -(-(27 + int.from_bytes(whole[15:23], "big")) // 64) * 64
+    file.write_bytes(whole[:begin] + b"?" + whole[begin + 1 :])
+    assert check(days, clock=ManualClock()).problems == [f"{file}: is damaged: seen, remove it"]
+
+
+def test_damage_within_columns_gives_no_wrong_answer_and_crashes_nothing(days: Path) -> None:
+    queries = (Query(plate="*2341"), Query(plate="30A12341"), Query(province="Hà Nội"), Query())
+    file, _ = make_all_columns(days)
+    with reading(days) as store:
+        right = [ids(store, query) for query in queries]
+    whole = file.read_bytes()
+    begin = 27 + int.from_bytes(whole[15:23], "big")
+    told = 0
+    for first in range(begin, len(whole), 64):
+        file.write_bytes(whole[:first] + bytes(each ^ 0xFF for each in whole[first : first + 64]) + whole[first + 64 :])
+        found = find_damage(file)  # nothing, where columns do not reach
+        with reading(days) as store:
+            for query, answer in zip(queries, right):
+                try:
+                    answered = ids(store, query)
+                    assert answered == ([each for each in answer if each in answered] if found else answer)
+                except StoreError as error:
+                    told += "columns are damaged" in str(error)
+    assert told >= 5
+
+
+def test_a_reader_that_may_not_write_makes_them_in_memory(days: Path) -> None:
+    with (
+        reading(days) as store,
+        mock.patch("anpr.store.column_file.write", side_effect=PermissionError),
+        mock.patch.object(search, "MOST_ENTRIES", 1),
+    ):
+        assert len(ids(store, Query(plate="*2341"))) == 3
+    assert list(days.glob(f"days/*/{FILE}")) == []
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
@@ -122,8 +405,29 @@ def test_wildcards_reach_plates_written_with_separators(store: Store) -> None:
 
 
 def test_queries_that_make_no_sense(store: Store) -> None:
-    for wrong in ({"limit": 0}, {"limit": 10_001}, {"cursor": "x"}, {"cursor": "00"}):
+    for wrong in (
+        {"limit": 0},
+        {"limit": 10_001},
+        {"cursor": "x"},
+        {"cursor": "00"},
+        {"kind": "lorry"},
+        {"colour": "green"},
+        {"direction": "up"},
+        {"severity": "alert"},
+        {"near": "close"},
+    ):
         with pytest.raises(StoreError):
             Query(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match="one of car, special"):
+        Query(kind="lorry")
     with pytest.raises(StoreError, match="finite"):
         store.search(Query(from_seconds=float("nan")))
+    for query in (Query(plate="30A*", near="one_off"), Query(near="alike"), Query(province="Hà Nôi 2")):
+        with pytest.raises(PlateError):
+            store.search(query)
+
+
+def test_what_was_asked_is_told() -> None:
+    assert Query().given == {}
+    query = Query(plate="30A", near="alike", from_seconds=0.0, province="30", limit=3)
+    assert query.given == {"plate": "30A", "near": "alike", "from_seconds": 0.0, "province": "30"}

@@ -1,0 +1,126 @@
+"""The last good copy of each watch-list, in the store's folder: with it a box starts whose list file is bad or gone.
+
+A copy is made when a list is accepted, with the time of its file; one of a list that the site no longer names is
+removed. It is told loudly when a copy stands in.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from anpr.config.site import Listed
+from anpr.errors import StoreError, WatchListError
+from anpr.privacy import masked
+from anpr.store.durable import sync_folder
+from anpr.watch.install import check_vanishing, is_forced
+from anpr.watch.lists import WatchList, compare, load_list
+
+FOLDER = "lists"
+"""In the store's folder."""
+MOST_TOLD = 5
+"""Problems of a list that are logged one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLists:
+    """The copies in one folder. Only who may write to the store may `keep` and `forget`."""
+
+    folder: Path
+
+    @classmethod
+    def of_store(cls, store: Path) -> KeptLists:
+        """The copies that belong to a store."""
+        return cls(store / FOLDER)
+
+    def open(self, listed: Listed) -> WatchList:
+        """The list of a site file, or its last good copy if its file is refused; `WatchList.refused` then says why.
+
+        A file is refused if it is wrong, or if too much of the copy's plates are not in it and nobody has forced it.
+        Raises WatchListError if it is refused and there is no copy.
+        """
+        try:
+            watch_list = load_list(listed.file, name=listed.name, head=listed)
+            if not self._is_kept(listed) and not is_forced(listed.file):
+                copy = self._load(listed)
+                if copy is not None:
+                    check_vanishing(compare(copy, watch_list), place=str(listed.file))
+        except WatchListError as error:
+            copy = self._load(listed)
+            if copy is None:
+                raise
+            structlog.get_logger().error(
+                "list_stands_in",
+                list=listed.name,
+                version=copy.version,
+                entries=len(copy.entries),
+                problem=error.problem,
+                problems=error.problems[:MOST_TOLD],
+            )
+            return replace(copy, refused=masked(error.problem))
+        return watch_list
+
+    def keep(self, listed: Listed, watch_list: WatchList) -> bool:
+        """Copy the file that `watch_list` was read from, durably; False if that file is another one by now.
+
+        Raises StoreError.
+        """
+        if self._is_kept(listed):
+            return True
+        copy = self._path(listed)
+        fresh = copy.with_name(f".{copy.name}.new")
+        try:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            with listed.file.open("rb") as source:
+                status = os.fstat(source.fileno())
+                if status.st_mtime != watch_list.loaded_seconds:
+                    return False
+                with fresh.open("wb") as target:
+                    os.fchmod(target.fileno(), 0o600)
+                    shutil.copyfileobj(source, target, 1 << 20)
+                    target.flush()
+                    os.utime(target.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
+                    os.fsync(target.fileno())
+                after = os.fstat(source.fileno())
+                if (after.st_mtime_ns, after.st_size) != (status.st_mtime_ns, status.st_size):
+                    fresh.unlink()
+                    return False
+            fresh.replace(copy)
+            sync_folder(self.folder)
+        except OSError as error:
+            cure = "check the folder's rights and space"
+            raise StoreError(f"cannot be written: {error.strerror}", place=str(copy), cure=cure) from error
+        return True
+
+    def forget(self, but: Sequence[Listed]) -> None:
+        """Remove the copies of all other lists. Raises StoreError."""
+        names = {self._path(listed).name for listed in but}
+        try:
+            for path in self.folder.iterdir() if self.folder.is_dir() else ():
+                if path.name not in names:
+                    path.unlink()
+        except OSError as error:
+            raise StoreError(f"cannot be removed: {error.strerror}", place=str(self.folder)) from error
+
+    def _is_kept(self, listed: Listed) -> bool:
+        """Whether the copy is that of the present file."""
+        try:
+            file, copy = listed.file.stat(), self._path(listed).stat()
+        except OSError:
+            return False
+        return (file.st_mtime_ns, file.st_size) == (copy.st_mtime_ns, copy.st_size)
+
+    def _load(self, listed: Listed) -> WatchList | None:
+        """The copy of a list; None if there is none that can be read."""
+        try:
+            return load_list(self._path(listed), name=listed.name, head=listed)
+        except WatchListError:
+            return None
+
+    def _path(self, listed: Listed) -> Path:
+        return self.folder / f"{listed.name}{listed.file.suffix.lower()}"

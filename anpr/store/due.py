@@ -1,0 +1,73 @@
+"""What of a store is to go next: retention first, then quotas, then whatever makes room on a full disk (pure).
+
+Only the oldest partition is ever purged, and never the one that is written to; pictures go before records. What is
+younger than `youngest_days`, or has not reached every consumer, is not purged before its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from anpr.store.retention import DAY_SECONDS, Policy
+from anpr.store.trust import Age
+
+What = Literal["partition", "pictures", "hit pictures"]
+Reason = Literal["retention", "quota", "disk"]
+
+
+class Shelf(NamedTuple):
+    """A partition that is not written to any more."""
+
+    first_seq: int
+    last_seq: int
+    age: Age | None
+    """None: not noted yet; then it is young."""
+    thinned: bool
+    """Whether its passages' pictures are gone already."""
+
+    def is_older(self, days: float, now_seconds: float) -> bool:
+        """Whether all of it is surely older than so many days."""
+        if self.age is None or self.age.last_seq < self.last_seq:
+            return False
+        return self.age.latest_seconds + days * DAY_SECONDS <= now_seconds
+
+
+class Due(NamedTuple):
+    """One thing to be done."""
+
+    what: What
+    first_seq: int
+    """Of the partition."""
+    reason: Reason
+
+
+def next_due(
+    shelves: Sequence[Shelf],
+    policy: Policy,
+    *,
+    now_seconds: float,
+    acknowledged_seq: int,
+    crowded: bool = False,
+    too_many_pictures: bool = False,
+) -> Due | None:
+    """What is to go next of these partitions, oldest first; None if nothing is.
+
+    `acknowledged_seq`: up to here every consumer has had all. `crowded`: the disk is filling. `too_many_pictures`: of
+    passages without a hit, more than their quota.
+    """
+    kept = policy.retention
+    if shelves and shelves[0].is_older(kept.passages_days, now_seconds):
+        return Due("partition", shelves[0].first_seq, "retention")
+    for shelf in shelves:
+        if not shelf.thinned and shelf.is_older(kept.passage_pictures_days, now_seconds):
+            return Due("pictures", shelf.first_seq, "retention")
+    if not (crowded or too_many_pictures):
+        return None
+    grown = [shelf for shelf in shelves if shelf.is_older(policy.disk.youngest_days, now_seconds)]
+    for shelf in grown:
+        if not shelf.thinned:
+            return Due("pictures", shelf.first_seq, "disk" if crowded else "quota")
+    if crowded and grown and grown[0] is shelves[0] and shelves[0].last_seq <= acknowledged_seq:
+        return Due("partition", shelves[0].first_seq, "disk")
+    return None

@@ -1,0 +1,74 @@
+"""What is due by a policy: told without changing anything, or done at once while no box has the store open."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+from anpr.clock import Clock
+from anpr.errors import StoreError
+from anpr.store.audit import Head
+from anpr.store.keeper import Keeper
+from anpr.store.lock import is_being_written
+from anpr.store.purges import Purge, audit_begins
+from anpr.store.retention import MIB, Policy
+from anpr.store.root import Root
+from anpr.store.store import Store
+
+
+class Told(NamedTuple):
+    """A line for each."""
+
+    due: tuple[str, ...]
+    problems: tuple[str, ...]
+    """Why nothing is purged, or nothing more."""
+
+
+def forecast(path: Path, policy: Policy, *, consumers: Collection[str], clock: Clock) -> Told:
+    """What would go next. Raises StoreError."""
+    with Store.open(path, clock=clock, read_only=True) as store:
+        if store.root.kept is None:
+            return Told((), ("the store was written by an old anpr: nothing is purged before this one has run on it",))
+        keeper = Keeper(store, policy, clock=clock, consumers=consumers, read_only=True)
+        return Told(tuple(keeper.due()), tuple(keeper.problems()))
+
+
+def purge_now(path: Path, policy: Policy, *, box: str, consumers: Collection[str], clock: Clock) -> Told:
+    """Purge all that is due. Raises StoreError, also if a box runs: it does so by itself."""
+    if path.is_dir() and is_being_written(path):
+        raise StoreError(
+            "the box runs, and purges within a minute what is due",
+            place=str(path),
+            cure="see anpr store purges, or stop it first",
+        )
+    with Store.open(path, clock=clock, box=box) as store:
+        keeper = Keeper(store, policy, clock=clock, consumers=consumers)
+        try:
+            return Told(tuple(map(line_of, keeper.run())), tuple(keeper.problems()))
+        finally:
+            keeper.close()
+
+
+def audit_begins_of(path: Path) -> list[Head]:
+    """The lines after which the audit log in a store's folder may begin. Raises StoreError."""
+    if not (path / "data.mdb").is_file():
+        return []
+    root = Root.open(path, read_only=True)
+    try:
+        return audit_begins(root)
+    finally:
+        root.close()
+
+
+def line_of(purge: Purge) -> str:
+    """A purge for a person."""
+    if purge.what == "audit":
+        numbers = f"{purge.first_seq:,} to {purge.last_seq:,}"
+        return f"{purge.number}  {purge.at}  {purge.reason}  lines {numbers} of the audit log"
+    what = {"partition": "all", "kept": "kept records", "pictures": "pictures"}[purge.what]
+    records = purge.sightings + purge.hits + purge.gaps
+    counts = f"{records:,} records, {purge.kept:,} kept, {purge.pictures:,} pictures"
+    size = (purge.bytes + purge.picture_bytes) / MIB
+    numbers = f"{purge.first_seq:,} to {purge.last_seq:,}"
+    return f"{purge.number}  {purge.at}  {purge.reason}  {what} of {numbers}: {counts}, {size:,.1f} MiB"

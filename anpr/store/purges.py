@@ -1,0 +1,151 @@
+"""What was deleted from a store, when and why: signed, and each bound to the one before, so that none is taken back.
+
+    purges   number → JSON of a Purge (in the root)
+
+The head of the chain of evidence before and after a partition stands for every record with pictures in it. A hole that
+no purge accounts for shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Literal
+
+import lmdb
+import msgspec
+
+from anpr.store.audit import Head
+from anpr.store.chain import NO_END, End
+from anpr.store.keys import pack_seq
+from anpr.store.root import Root
+from anpr.store.signing import SigningKey, is_signed
+
+FIRST_PREVIOUS = "0" * 64
+"""What the first purge follows."""
+
+What = Literal["partition", "kept", "pictures", "audit"]
+
+
+class Purge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One deletion."""
+
+    number: int
+    """From 1, dense."""
+    what: What
+    """A whole partition; records that had been kept when theirs went; only pictures of a partition; or lines of the
+    audit log, whose numbers and last SHA-256 stand in place of those of events."""
+    at: str
+    """UTC, ISO 8601."""
+    box: str
+    reason: str
+    partition: str = ""
+    """Its folder's name; empty: records that had been kept."""
+    first_seq: int
+    """Number of the first event that is deleted, or whose pictures are."""
+    last_seq: int
+    sightings: int
+    """Events that are deleted: revisions of sightings, of hits, and of coverage gaps."""
+    hits: int
+    gaps: int
+    kept: int
+    """Records of the partition that are kept."""
+    pictures: int
+    """That nothing else names."""
+    picture_bytes: int
+    bytes: int = 0
+    """Of the disk, of the partition's file."""
+    chain_begin: tuple[int, str] = (0, FIRST_PREVIOUS)
+    """The chain of evidence before the partition: number and head of its newest link."""
+    chain_end: tuple[int, str] = (0, FIRST_PREVIOUS)
+    """And at the partition's end."""
+    previous: str
+    """SHA-256 of the purge before, as it is stored."""
+    public_key: str = ""
+    signature: str = ""
+    """Ed25519 of "anpr purge 1", a zero byte, and this without its signature."""
+
+    @property
+    def begin(self) -> End:
+        """`chain_begin`."""
+        return _end(self.chain_begin)
+
+    @property
+    def end(self) -> End:
+        """`chain_end`."""
+        return _end(self.chain_end)
+
+    def signed(self, key: SigningKey) -> Purge:
+        """The same, by the box's key."""
+        unsigned = msgspec.structs.replace(self, public_key=key.public.hex(), signature="")
+        return msgspec.structs.replace(unsigned, signature=key.sign(_message(unsigned)).hex())
+
+
+def told(end: End) -> tuple[int, str]:
+    """An end of the chain as a purge says it."""
+    return end.number, end.head.hex()
+
+
+def add(txn: lmdb.Transaction[bytes], root: Root, purge: Purge, key: SigningKey) -> Purge:
+    """Part of the commit that decides: the purge with its number, bound to the one before, signed."""
+    with txn.cursor(root.purges) as cursor:
+        before = cursor.value() if cursor.last() else b""
+    number = msgspec.json.decode(before, type=Purge).number + 1 if before else 1
+    previous = hashlib.sha256(before).hexdigest() if before else FIRST_PREVIOUS
+    purge = msgspec.structs.replace(purge, number=number, previous=previous).signed(key)
+    txn.put(pack_seq(number), msgspec.json.encode(purge), append=True, db=root.purges)
+    return purge
+
+
+def purges(root: Root, *, newest_first: bool = False) -> Iterator[Purge]:
+    """All purges in order. Raises StoreError."""
+    if root.kept is None:
+        return
+    with root.reading() as txn, txn.cursor(root.purges) as cursor:
+        for encoded in cursor.iterprev(keys=False) if newest_first else cursor.iternext(keys=False):
+            yield msgspec.json.decode(encoded, type=Purge)
+
+
+def audit_begins(root: Root) -> list[Head]:
+    """The lines of the audit log after which it may begin, because they were purged. Raises StoreError."""
+    return [Head(*purge.chain_end) for purge in purges(root) if purge.what == "audit"]
+
+
+def newest_of_partitions(root: Root) -> Purge | None:
+    """Of the partition that went last. Raises StoreError."""
+    return next((purge for purge in purges(root, newest_first=True) if purge.what == "partition"), None)
+
+
+def problems(root: Root) -> Iterator[str]:
+    """What is wrong with the purges that are there. Raises StoreError."""
+    number, previous, end = 0, FIRST_PREVIOUS, (0, NO_END)
+    with root.reading() as txn, txn.cursor(root.purges) as cursor:
+        for encoded in cursor.iternext(keys=False):
+            number += 1
+            try:
+                purge = msgspec.json.decode(encoded, type=Purge)
+                genuine = is_signed(
+                    _message(msgspec.structs.replace(purge, signature="")),
+                    bytes.fromhex(purge.signature),
+                    bytes.fromhex(purge.public_key),
+                )
+            except (msgspec.MsgspecError, ValueError):
+                yield f"purge {number} is damaged"
+                continue
+            if (purge.number, purge.previous) != (number, previous):
+                yield f"purge {purge.number} does not follow the one before"
+            if not genuine:
+                yield f"the signature of purge {purge.number} does not hold"
+            if purge.what == "partition":
+                if end != (purge.first_seq - 1, purge.begin):
+                    yield f"purge {purge.number} does not follow the partition that was purged before"
+                end = purge.last_seq, purge.end
+            number, previous = purge.number, hashlib.sha256(encoded).hexdigest()
+
+
+def _end(noted: tuple[int, str]) -> End:
+    return End(noted[0], bytes.fromhex(noted[1]))
+
+
+def _message(unsigned: Purge) -> bytes:
+    return b"anpr purge 1\0" + msgspec.json.encode(unsigned)

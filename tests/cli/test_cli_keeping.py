@@ -1,0 +1,201 @@
+"""What must stay, what goes, and what has gone: the verbs, beside a running box too."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from making_records import make_hit, make_jpeg, make_sighting
+from typer.testing import CliRunner, Result
+
+from anpr.cli import application
+from anpr.clock import ManualClock
+from anpr.errors import PlateError, StoreError
+from anpr.store import Store
+from anpr.store.audit import AuditLog
+from anpr.store.holding import all_holds
+from anpr.store.holds import read_holds
+from anpr.store.keeper import Keeper
+from anpr.store.notes import Notes
+from anpr.store.retention import DAY_SECONDS, Policy, Retention, Watermarks
+
+WHY = ("--reason", "an accident", "--case", "17/2026")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(application(), [str(each) for each in arguments])
+
+
+def fill(store: Store) -> None:
+    for number in range(3):
+        picture = store.evidence.put("plate", make_jpeg(str(number)))
+        sighting = make_sighting(id=f"s{number}", evidence=(picture,), seen_seconds=1000.0 + number)
+        hits = [make_hit(id="h1", sighting_id="s1", seen_seconds=1001.0)] if number == 1 else []
+        store.append([sighting], hits)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    with Store.open(tmp_path / "store", clock=ManualClock(), box="box-1") as store:
+        fill(store)
+    return tmp_path / "store"
+
+
+def asked(folder: Path) -> list[tuple[str, str, int | None]]:
+    return [(line.verb, line.case, line.rows) for line in AuditLog(folder, clock=ManualClock()).lines()]
+
+
+def test_hold_release_and_holds(folder: Path) -> None:
+    result = run("store", "hold", "s1", *WHY, "--store", folder)
+    assert (result.exit_code, result.stdout) == (0, "H1: 1 records that are there now are held\n")
+    result = run("store", "hold", "--plate", "30a-12*", "--from", "1970-01-01", *WHY, "--store", folder, "--json")
+    told = json.loads(result.stdout)
+    assert (told["id"], told["plate"], told["found"], told["case"]) == ("H2", "30A12*", 3, "17/2026")
+    result = run("store", "hold", "--plate", "99Z99999", *WHY, "--store", folder)
+    assert result.exit_code == 1  # nothing yet, but what comes will be held
+    assert "H3: 0 records" in result.stdout
+    shown = run("store", "holds", "--store", folder).stdout
+    assert [line.split()[0] for line in shown.splitlines()] == ["H1", "H2", "H3"]
+    assert "17/2026: an accident" in shown
+    assert run("store", "release", "H3", *WHY, "--store", folder).stdout == "H3 is released\n"
+    assert isinstance(run("store", "release", "H3", *WHY, "--store", folder).exception, StoreError)
+    assert [each["id"] for each in json.loads(run("store", "holds", "--store", folder, "--json").stdout)] == [
+        "H1",
+        "H2",
+    ]
+    run("store", "hold", "h1", *WHY, "--store", folder)
+    assert [hold.id for hold in all_holds(folder).holds] == ["H1", "H2", "H4"]  # a name is not given twice
+    assert [verb for verb, _, _ in asked(folder)] == ["hold", "hold", "hold", "release", "hold"]
+    assert asked(folder)[1] == ("hold", "17/2026", 3)
+
+
+def test_a_hold_names_what_is_there_and_says_why(folder: Path) -> None:
+    assert isinstance(run("store", "hold", "nobody", *WHY, "--store", folder).exception, StoreError)
+    assert isinstance(run("store", "hold", "--plate", "??-//", *WHY, "--store", folder).exception, PlateError)
+    assert run("store", "hold", "s1", "--store", folder).exit_code == 2
+    assert run("store", "hold", *WHY, "--store", folder).exit_code == 2
+    assert run("store", "hold", "s1", "--plate", "30A", *WHY, "--store", folder).exit_code == 2
+    assert run("store", "hold", "s1", "--from", "2h", *WHY, "--store", folder).exit_code == 2
+    assert isinstance(run("store", "hold", "s1", *WHY, "--store", folder / "no").exception, StoreError)
+    assert all_holds(folder).holds == ()
+    assert asked(folder) == []
+
+
+def test_a_hold_is_made_and_the_clock_confirmed_while_the_box_runs(folder: Path) -> None:
+    with Store.open(folder, clock=ManualClock(), box="box-1") as store:
+        for verb in (("hold", "s1"), ("confirm-clock",)):
+            command = [sys.executable, "-m", "anpr", "store", *verb, *WHY, "--store", str(folder)]
+            subprocess.run(command, check=True, timeout=60, capture_output=True)
+        with store.root.reading() as txn:
+            assert len(read_holds(txn, store.root.holds)) == 1
+        noted = Notes(store.root).confirmed_seconds()
+        assert noted is not None
+        assert abs(noted - time.time()) < 60.0
+        store.append([make_sighting(id="s9", evidence=())])
+    assert [verb for verb, _, _ in asked(folder)] == ["hold", "confirm-clock"]
+
+
+def site_file(folder: Path) -> Path:
+    (folder.parent / "a.mp4").touch()
+    path = folder.parent / "site.toml"
+    path.write_text(
+        f"""
+        [box]
+        id = "box-1"
+        [site]
+        id = "s"
+        [store]
+        path = "{folder}"
+        [store.retention]
+        passages_days = 2
+        passage_pictures_days = 2
+        [store.disk]
+        early_percent = 99.7
+        sparing_percent = 99.8
+        reserve_percent = 99.9
+        reserve_mib = 0
+        [bus]
+        endpoint = "ipc:///tmp/none"
+        [[cameras]]
+        id = "a"
+        file = "a.mp4"
+        """,
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_purge_says_what_is_due_and_does_it(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    now = time.time()
+    clock = ManualClock(wall=now - 2.5 * DAY_SECONDS)
+    policy = Policy(retention=Retention(passages_days=2, passage_pictures_days=2), disk=Watermarks(reserve_mib=0))
+    with Store.open(folder, clock=clock, box="box-1") as store:
+        fill(store)
+        keeper = Keeper(store, policy, clock=clock, synchronised=lambda: True)
+        keeper.note()
+        clock.advance(now - clock.wall)
+        keeper.note()
+        keeper.close()
+    site = site_file(folder)
+    result = run("store", "purge", site)
+    assert (result.exit_code, result.stdout) == (0, "partition of 1 to 4: retention\n")
+    assert json.loads(run("store", "purge", site, "--dry-run", "--json").stdout)["due"] == result.stdout.splitlines()
+    with Store.open(folder, clock=clock, read_only=True) as store:
+        assert store.sighting("s0") is not None
+    result = run("store", "purge", site, "--now")
+    assert result.exit_code == 0
+    assert "retention  all of 1 to 4: 4 records, 2 kept, 2 pictures" in result.stdout
+    with Store.open(folder, clock=clock, read_only=True) as store:
+        assert store.sighting("s0") is None
+        assert store.sighting("s1") is not None
+    assert run("store", "purge", site, "--now").stdout == ""
+    shown = run("store", "purges", "--store", folder)
+    assert shown.stdout == result.stdout
+    assert json.loads(run("store", "purges", "--store", folder, "--json").stdout)["what"] == "partition"
+    assert run("store", "check", "--store", folder).exit_code == 0
+
+
+def test_nothing_is_purged_by_a_clock_in_doubt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anpr.store.trust.kernel_says_right", lambda _: False)
+    result = run("store", "purge", site_file(folder), "--now")  # stored by a clock that stands in the past
+    assert result.exit_code == 1
+    assert "the clock is" in result.stdout
+    assert "confirm-clock" in result.stdout
+
+
+def test_a_running_box_purges_by_itself(folder: Path) -> None:
+    with Store.open(folder, clock=ManualClock(), box="box-1"):
+        error = run("store", "purge", site_file(folder), "--now").exception
+    assert isinstance(error, StoreError)
+    assert "purges within a minute" in str(error)
+
+
+def test_a_store_of_an_older_anpr_is_left_alone_until_this_one_has_run_on_it(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    golden = Path(__file__).parents[1] / "store/golden/schema-4.mdb.gz"
+    (folder / "data.mdb").write_bytes(gzip.decompress(golden.read_bytes()))
+    for verb in (("hold", "--plate", "30A*"), ("confirm-clock",)):
+        error = run("store", *verb, *WHY, "--store", folder).exception
+        assert isinstance(error, StoreError)
+        assert "old anpr" in str(error)
+    result = run("store", "purge", site_file(folder))
+    assert result.exit_code == 1
+    assert "old anpr" in result.stdout
+    assert run("store", "holds", "--store", folder).exit_code == 0
+    assert run("store", "purges", "--store", folder).stdout == ""
+    assert asked(folder) == []
