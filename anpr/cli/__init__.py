@@ -6,6 +6,7 @@ A verb's file imports only what its signature needs; the engine is imported when
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +18,8 @@ from anpr import __version__
 from anpr.cli import exits
 from anpr.cli.telling import tell
 from anpr.errors import AnprError, ConfigError, DeclarationError, WatchListError
+
+MOST_FILES = 65_536
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -66,6 +69,7 @@ def main() -> None:
     """Run the verb that the command line names; what a person did wrong ends in one message and an exit code."""
     try:
         _find_cache()
+        _allow_files()
         application()()
     except AnprError as error:
         _tell(error)
@@ -73,6 +77,15 @@ def main() -> None:
     except OSError as error:
         tell(f"anpr: {error.filename or 'the system'}: {error.strerror or error}")
         sys.exit(exits.INPUT_OUTPUT)
+
+
+def _allow_files() -> None:
+    """Let this process and its children open as many files as they may, up to MOST_FILES: a store has some for each day
+    that it keeps, and the usual limit of 1024 is less than a year's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _find_cache() -> None:

@@ -125,14 +125,16 @@ class Judge:
     # Judging
 
     def judge(self, sighting: Sighting, listed: Sequence[Hit]) -> tuple[Hit, ...]:
-        """What the rules say of a new revision of a sighting, of which the lists say `listed`: hits on it, and
-        revisions and withdrawals of hits on passages that were judged before it and passed after it.
+        """What the rules say of a new revision of a sighting, of which the lists say `listed`: hits on it; revisions
+        and withdrawals of hits on passages that were judged before it and passed after it; and what rules that wait
+        say of passages whose time has come with it.
 
         They must be committed with the sighting. A revision that was judged before is not judged again.
         """
         before = self._known(sighting)
         if before is not None and sighting.revision <= before.sighting.revision:
             return ()
+        hits = self._say_waiting(sighting.seen_seconds)  # before what they ask of is forgotten: nobody may have passed
         now = Judged(sighting, tuple(listed))
         changed: dict[Asked, Span] = {}
         first = now.place
@@ -147,7 +149,6 @@ class Judge:
         later = [judged for _, _, judged in self._recent[bisect_left(self._recent, first) :]]
         if sighting.id not in self._by_id:  # too late to be judged again
             later.insert(0, now)
-        hits: list[Hit] = []
         for judged in later:
             if judged is now:
                 hits += self._say(judged, changed)
@@ -287,17 +288,25 @@ class Judge:
         """What rules that wait say of up to `most` passages whose time has come: later passages have been seen that
         are so much younger. All that was judged must be committed. Raises StoreError.
         """
+        return tuple(self._say_waiting(self.history.newest_seconds, most))
+
+    def _say_waiting(self, until_seconds: float, most: int = MOST_WAITING) -> list[Hit]:
+        """The same, of those that are due by then."""
         hits: list[Hit] = []
         for _ in range(most):
-            if not self.is_due:
+            if not self._waiting or self._waiting[0][0] > until_seconds:
                 break
-            _, sighting_id, wait_seconds = self._waiting[0]
-            stored = self._store.sighting(sighting_id)
+            due_seconds, sighting_id, wait_seconds = self._waiting[0]
+            judged = self._by_id.get(sighting_id)
+            if judged is None:
+                stored = self._store.sighting(sighting_id)
+                judged = None if stored is None else self._recall(stored)
             heapq.heappop(self._waiting)
-            if stored is not None and stored.state != "withdrawn":
-                judged = self._by_id.get(sighting_id) or self._recall(stored)
+            if judged is None or self._due(judged.sighting.seen_seconds, wait_seconds) != due_seconds:
+                continue  # a newer revision moved it, and is due at its own time
+            if judged.sighting.state != "withdrawn":
                 hits += self._say_by(judged, wait_seconds, self.history, {})
-        return tuple(hits)
+        return hits
 
     def _wait(self, sighting: Sighting | Past, due_from_seconds: float = -math.inf) -> None:
         """Have a sighting judged later by the rules that wait and may raise something about it; but for those whose
@@ -308,8 +317,12 @@ class Judge:
             if len(self._waiting) >= MOST_WAITING:
                 self.counters.add("waits_dropped")
                 continue
-            due_seconds = sighting.seen_seconds + wait_seconds + self._lateness_seconds
+            due_seconds = self._due(sighting.seen_seconds, wait_seconds)
             heapq.heappush(self._waiting, (due_seconds, sighting.id, wait_seconds))
+
+    def _due(self, seen_seconds: float, wait_seconds: float) -> float:
+        """When a passage is judged by rules with that wait: everything that may come late has come."""
+        return seen_seconds + wait_seconds + self._lateness_seconds
 
     # After a restart, and when other rules take over
 

@@ -57,7 +57,10 @@ class Going:
 
     def spare(self, others: Names) -> None:
         """These are named elsewhere."""
-        self.goes &= ~np.isin(self.names, others)
+        at = np.searchsorted(self.names, others)
+        inside = at < len(self.names)
+        at = at[inside]
+        self.goes[at[self.names[at] == others[inside]]] = False
 
     def of(self, pictures: Iterable[str]) -> list[str]:
         """Those of these that go."""

@@ -47,16 +47,22 @@ def migrate(path: Path, *, map_size_bytes: int) -> int | None:
     room; OSError.
     """
     making = path / _MAKING
-    shutil.rmtree(making, ignore_errors=True)
     if not (path / _DATA).is_file():
         return None
     with closing(Environment.open(path, map_size_bytes=map_size_bytes, read_only=True)) as environment:
         schema = read_schema(environment)
         if not 0 < schema < PARTITIONS_SINCE:
+            shutil.rmtree(making, ignore_errors=True)
             return None
+        if (path / DAYS).exists() and not (making / _DATA).is_file():
+            raise StoreError(
+                "the store is of an older schema, but has days of a newer one",
+                place=str(path / DAYS),
+                cure="move that folder away; what is stored in it belongs to another data.mdb",
+            )
         root = Root(environment, read_only=True)
         assert root.old is not None
-        shutil.rmtree(path / DAYS, ignore_errors=True)  # of a try that was cut off
+        _forget_try(path)
         _check_room(path)
         _back_up(root)
         making.mkdir(mode=0o770)
@@ -148,6 +154,14 @@ class _Days:
             if newest is not None:
                 return partition, newest
         return None
+
+
+def _forget_try(path: Path) -> None:
+    """Delete what a try that was cut off has made; `migrating` last, which tells that `days` is of such a try."""
+    if (path / DAYS).exists():
+        shutil.rmtree(path / DAYS)
+        sync_folder(path)
+    shutil.rmtree(path / _MAKING, ignore_errors=True)
 
 
 def _check_room(path: Path) -> None:

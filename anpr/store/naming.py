@@ -13,6 +13,7 @@ import hashlib
 import os
 from collections.abc import Generator, Iterator, Sequence
 from itertools import islice
+from typing import Annotated
 
 import lmdb
 import msgspec
@@ -27,7 +28,7 @@ _ROWS_AT_ONCE = 1000
 
 
 class _Picture(msgspec.Struct):
-    sha256: str
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class _Naming(msgspec.Struct):
@@ -49,8 +50,11 @@ _DECODER = msgspec.msgpack.Decoder(_Row)
 
 
 def pictures_of(row: bytes) -> list[str]:
-    """The SHA-256 of each picture that a record's row names. Raises msgspec.MsgspecError."""
-    return [picture.sha256 for picture in _DECODER.decode(row).record.evidence]
+    """The SHA-256 of each picture that a record's row names; a damaged row names none."""
+    try:
+        return [picture.sha256 for picture in _DECODER.decode(row).record.evidence]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return []
 
 
 def names(pictures: Sequence[str]) -> Names:

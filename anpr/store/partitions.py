@@ -128,6 +128,9 @@ class Partitions:
         if self.newest is not None and self.newest.first_seq == first_seq:
             self.newest.environment.close()
             self._take(self.all[:-1])
+        if self.newest is not None:
+            # Whatever fails from here on, the new folder may be on disk: its numbers are given nowhere else.
+            self.newest.sealed = True
         with told_as_store_errors(self.path):
             empty = next((each for each in self._folders() if _first_seq(each) == first_seq), None)
             if empty is None:
@@ -147,7 +150,9 @@ class Partitions:
             return
         stuck.environment.close()
         with told_as_store_errors(stuck.path):
-            self._take((*self.all[:-1], self._open(stuck.name, newest=True)))
+            opened = self._open(stuck.name, newest=True)
+        opened.sealed = stuck.sealed
+        self._take((*self.all[:-1], opened))
 
     def take_away(self, partition: Partition) -> Path:
         """Rename a partition's folder, so that it is none any more, durably; where it is now. Raises StoreError."""
@@ -265,8 +270,12 @@ class View:
         return txn
 
     def find(self, key: bytes, *, most: int | None = None) -> Place | None:
-        """Where the newest revision of a record lies, by its `id_key`; looks at the newest `most` partitions only."""
-        shelves = self.shelves if most is None else self.partitions[: -most - 1 : -1]
+        """Where the newest revision of a record lies, by its `id_key`; looks at the newest `most` partitions and the
+        kept only."""
+        shelves = self.shelves
+        if most is not None:
+            kept = () if self._kept is None or self._kept.environment.stuck else (self._kept,)
+            shelves = (*self.partitions[: -most - 1 : -1], *kept)
         for shelf in shelves:
             newest = shelf.newest(self.txn(shelf), key)
             if newest is not None and not (shelf is self._kept and self._is_hidden_kept(newest.seq)):

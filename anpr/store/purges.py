@@ -50,6 +50,8 @@ class Purge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     gaps: int
     kept: int
     """Records of the partition that are kept."""
+    damaged: int | msgspec.UnsetType = msgspec.UNSET
+    """Events that are deleted and could not be read; unset: none."""
     pictures: int
     """That nothing else names."""
     picture_bytes: int

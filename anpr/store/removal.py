@@ -78,13 +78,15 @@ class _Choice:
     wanted: set[str] = field(default_factory=set)
     """Ids of the sightings that kept hits name."""
 
-    def note(self, event: Event) -> None:
+    def note(self, event: Event | None) -> None:
         """Want what a hit names, if it is kept."""
-        if isinstance(event.record, Hit) and self.keep(event):
+        if event is not None and isinstance(event.record, Hit) and self.keep(event):
             self.wanted.update((event.record.sighting_id, *event.record.sighting_ids))
 
-    def stays(self, event: Event) -> bool:
-        """Whether a record outlives its partition."""
+    def stays(self, event: Event | None) -> bool:
+        """Whether a record outlives its partition; a damaged one does not."""
+        if event is None:
+            return False
         return (isinstance(event.record, Sighting) and event.record.id in self.wanted) or self.keep(event)
 
 
@@ -143,8 +145,11 @@ class Removal:
             with self._view() as view:
                 replaced = view.replaced
                 for seq, row in rows:
-                    if self._partitions.of_seq(seq) is None and (
-                        seq in replaced or not choice.stays(decode_row(seq, row))
+                    event = _decoded(seq, row)
+                    if (
+                        event is not None  # what is damaged cannot be taken out of the indexes
+                        and self._partitions.of_seq(seq) is None
+                        and (seq in replaced or not choice.stays(event))
                     ):
                         dropped.append((seq, row))
             yield Progress("looking through what was kept")
@@ -188,9 +193,7 @@ class Removal:
         while purge is None:
             choice = yield from self._choice(choose)
             going = yield from self._deletion.going(partition)
-            for _, rows in rows_in_slices(partition, most=ROWS_AT_ONCE):
-                going.spare(named(row for seq, row in rows if choice.stays(decode_row(seq, row))))
-                yield Progress("looking for pictures that must stay")
+            yield from self._spare_staying(partition, choice, going)
             pictures, picture_bytes = yield from self._deletion.measure(partition, going)
             with self._view() as view:
                 going.spare(named(row for _, row in self._late(view, partition, choice)))
@@ -201,8 +204,22 @@ class Removal:
                 if self._holds(txn) == choice.holds:
                     purge = add(txn, self._root, entry, self._key)
         yield Progress("decided", purge)
-        yield from self._deletion.delete_pictures(partition, going)
+        deleting = self._deletion.delete_pictures(partition, going)
+        while True:
+            while not self._holds_are(choice.holds):  # made since: whoever made it was told that it is held
+                choice = yield from self._choice(choose)
+                yield from self._spare_staying(partition, choice, going)
+            progress = next(deleting, None)
+            if progress is None:
+                break
+            yield progress
         yield Progress("done", purge)
+
+    def _spare_staying(self, partition: Partition, choice: _Choice, going: Going) -> Slices[None]:
+        """Let the pictures stay that records which outlive their partition name."""
+        for _, rows in rows_in_slices(partition, most=ROWS_AT_ONCE):
+            going.spare(named(row for seq, row in rows if choice.stays(_decoded(seq, row))))
+            yield Progress("looking for pictures that must stay")
 
     def _choice(self, choose: Choose) -> Slices[_Choice]:
         """What is to stay, by the holds of now, and the sightings that kept hits name."""
@@ -213,7 +230,7 @@ class Removal:
             with self._view() as view:
                 entries = list(islice(merge.onwards(view, "hit_times", next_key), _HITS_AT_ONCE))
                 for entry in entries:
-                    choice.note(entry.shelf.event_at(view.txn(entry.shelf), entry.seq))
+                    choice.note(_event_at(entry.shelf, view.txn(entry.shelf), entry.seq))
             next_key = entries[-1].key + b"\0" if len(entries) == _HITS_AT_ONCE else b""
             yield Progress("looking through the hits")
         return choice
@@ -238,7 +255,10 @@ class Removal:
             with self._view() as view:
                 hidden = view.hidden(partition)
                 for seq, row in rows:
-                    event = decode_row(seq, row)
+                    event = _decoded(seq, row)
+                    if event is None:
+                        counts["damaged"] += 1
+                        continue
                     counts[kind_of(event.record)] += 1
                     newest = partition.newest(txn, id_key(event.record))
                     if newest is None or newest.seq != seq or (hidden is not None and hidden(seq)):
@@ -255,14 +275,16 @@ class Removal:
         before = choice.wanted.copy()
         for newer in self._partitions.after(choice.looked_to):
             for seq in newer.hits_after(view.txn(newer), choice.looked_to):
-                choice.note(newer.event_at(view.txn(newer), seq))
+                choice.note(_event_at(newer, view.txn(newer), seq))
         hidden, txn = view.hidden(partition), view.txn(partition)
         found: list[tuple[Event, bytes]] = []
         for sighting_id in choice.wanted - before:
             newest = partition.newest(txn, b"sighting\0" + checked_name(sighting_id))
             row = partition.row_at(txn, newest.seq) if newest else None
             if newest and row and not (hidden and hidden(newest.seq)):
-                found.append((decode_row(newest.seq, row), row))
+                event = _decoded(newest.seq, row)
+                if event is not None:
+                    found.append((event, row))
         return found
 
     def _write_kept(self, partition: Partition, txn: lmdb.Transaction[bytes], kept: list[tuple[Event, bytes]]) -> None:
@@ -283,7 +305,7 @@ class Removal:
         with self._view() as view:
             for newer in self._partitions.after(choice.looked_to):
                 for seq in newer.hits_after(view.txn(newer), choice.looked_to):
-                    choice.note(newer.event_at(view.txn(newer), seq))
+                    choice.note(_event_at(newer, view.txn(newer), seq))
             replaced = view.replaced
         counts: Counter[str] = Counter()
         leaving: list[tuple[int, bytes]] = []
@@ -320,7 +342,7 @@ class Removal:
         row = self._kept.row_at(txn, seq)
         for sha256 in pictures_of(row) if row is not None else []:
             txn.put(bytes.fromhex(sha256), b"", db=self._root.doomed)
-        if row is not None:
+        if row is not None and _decoded(seq, row) is not None:
             self._kept.drop(txn, seq)
             txn.delete(pack_seq(seq), db=self._root.proofs)
 
@@ -363,8 +385,13 @@ class Removal:
             hits=counts["hit"],
             gaps=counts["coverage"],
             kept=counts["kept"],
+            damaged=counts["damaged"] or msgspec.UNSET,
             **facts,
         )
+
+    def _holds_are(self, digest: bytes) -> bool:
+        with self._root.reading() as txn:
+            return self._holds(txn) == digest
 
     def _holds(self, txn: lmdb.Transaction[bytes]) -> bytes:
         """Changes with the holds."""
@@ -378,3 +405,17 @@ class Removal:
     def _view(self) -> Iterator[View]:
         with told_as_store_errors(self._root.path), self._partitions.view() as view:
             yield view
+
+
+def _decoded(seq: int, row: bytes) -> Event | None:
+    """None: the row is damaged; it must not stop the others from going."""
+    try:
+        return decode_row(seq, row)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _event_at(shelf: Partition, txn: lmdb.Transaction[bytes], seq: int) -> Event | None:
+    """None: its row is damaged, or missing."""
+    row = shelf.row_at(txn, seq)
+    return _decoded(seq, row) if row is not None else None

@@ -167,8 +167,8 @@ class Store:
 
         Returns one event per record taken, sightings first, then hits, then gaps, numbered densely. A revision not
         above the stored one was taken before (`duplicate`) or is outdated (`stale`): it is left out and counted in
-        `counters`. Sightings are known again within the newest three partitions, hits and gaps in all: the id of a
-        sighting must never be used again. Pictures must be in `evidence` before. Raises StoreError.
+        `counters`. Sightings are known again in the newest three partitions and the kept, hits and gaps in all: the id
+        of a sighting must never be used again. Pictures must be in `evidence` before. Raises StoreError.
         """
         committed_seconds = round(self._clock.wall_seconds(), 3)
         events: list[Event] = []

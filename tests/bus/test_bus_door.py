@@ -274,6 +274,7 @@ def test_a_link_that_leads_nowhere_keeps_no_key_alive(town: Town, ring: KeyRing)
     town.until(lambda: town.bus._door._allowed.unreadable)  # type: ignore[union-attr]
     (ring.clients / "ioc.key").unlink()
     town.until(lambda: not town.bus._door._allowed.names)  # type: ignore[union-attr]
+    assert town.bus._door._allowed.unreadable  # type: ignore[union-attr]
 
 
 def test_a_client_rotates_its_key_without_a_moment_away(town: Town, ring: KeyRing) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from judging import LATENESS, STANDING, arrivals_of, in_order, judge_of, listed_hits, play, rule_book, standing
 from making_records import make_sighting
@@ -32,6 +32,8 @@ def folder() -> tempfile.TemporaryDirectory[str]:
 
 @settings(deadline=None, max_examples=25)
 @given(SEEDS)
+@example(1220).via("a passage that waits to be judged moves when it is revised")
+@example(676).via("nobody passes for so long that what a waiting passage asks of is forgotten")
 def test_any_order_within_the_lateness_gives_the_hits_of_the_order_of_time(seed: int) -> None:
     arrivals = arrivals_of(random.Random(seed))
     with folder() as name, Store.open(name, clock=ManualClock()) as store:

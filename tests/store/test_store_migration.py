@@ -150,6 +150,22 @@ def test_a_disk_without_room_is_told_before_anything_is_done(
     assert {each.name for each in path.iterdir()} <= {"data.mdb", "lock.mdb", "writer.lock"}
 
 
+def test_days_of_another_file_are_not_deleted(tmp_path: Path, clock: ManualClock) -> None:
+    """Somebody put the old file back and forgot the days."""
+    path = tmp_path / "store"
+    unpack(path)
+    with Store.open(path, clock=clock) as store:
+        last_seq = store.append([make_sighting(id="new", seen_seconds=clock.wall)])[0].seq
+    (path / "data.mdb").rename(tmp_path / "data.mdb")
+    (path / BACKUP / "data.mdb").rename(path / "data.mdb")
+    for _ in range(2):
+        with pytest.raises(StoreError, match="days of a newer one"):
+            Store.open(path, clock=clock)
+    (tmp_path / "data.mdb").replace(path / "data.mdb")
+    with Store.open(path, clock=clock) as store:
+        assert store.last_seq == last_seq
+
+
 def test_a_damaged_record_is_taken_along_and_told(tmp_path: Path, clock: ManualClock, expected: dict[str, Any]) -> None:
     path = tmp_path / "store"
     unpack(path)

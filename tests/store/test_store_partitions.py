@@ -84,8 +84,6 @@ class Model:
         for day in self.days[-3:][::-1] if isinstance(record, Sighting) else self.days[::-1]:
             if key in day.ids:
                 return day.ids[key]
-        if isinstance(record, Sighting):
-            return 0
         return max((seq for seq in self.shown(type(record), only_kept=True) if self.at(seq).id == record.id), default=0)
 
     def at(self, seq: int) -> Any:
@@ -418,6 +416,27 @@ def test_a_clock_that_goes_back_writes_to_no_day_that_is_over(
             ("2026-01-02", 2),
             ("2026-01-01", 3),
         ]
+
+
+def test_no_number_is_given_twice_if_a_day_cannot_begin_and_the_clock_goes_back(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("Too many open files")
+
+    with Store.open(tmp_path, clock=clock) as store:
+        store.append([make_sighting(id="a")])
+        clock.advance(DAY)
+        with monkeypatch.context() as broken:
+            broken.setattr(partitions.Partitions, "_open", fail)  # its folder is in place by then
+            with pytest.raises(StoreError, match="Too many"):
+                store.append([make_sighting(id="b")])
+        clock.advance(-DAY)
+        store.append([make_sighting(id="b")])
+    with Store.open(tmp_path, clock=clock) as store:
+        store.append([make_sighting(id="c")])
+        assert [(event.seq, event.record.id) for event in store.events()] == [(1, "a"), (2, "b"), (3, "c")]
+    assert check(tmp_path, clock=clock).problems == []
 
 
 @pytest.mark.parametrize("block", [1, 3, 100])
