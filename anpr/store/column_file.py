@@ -7,6 +7,7 @@ state of the partition is made anew; damage within its arrays is found by `find_
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import zlib
@@ -37,6 +38,9 @@ _ARRAYS = {
     "hit_marks": np.uint32,
     "hit_sightings": np.uint64,
 }
+
+
+_TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
 
 
 class _Header(msgspec.Struct, frozen=True, array_like=True):
@@ -91,7 +95,7 @@ def write(columns: Columns, path: Path, *, state: tuple[int, ...]) -> None:
 def read(path: Path, *, state: tuple[int, ...] | None) -> Columns | None:
     """The columns in a file, mapped, not read; None if there are none of this state, or they are not whole.
 
-    The arrays are believed: `find_damage` reads them.
+    The arrays are believed: `find_damage` reads them. Raises OSError if too many files are open.
     """
     found = _open(path)
     if found is None:
@@ -111,7 +115,7 @@ def read(path: Path, *, state: tuple[int, ...] | None) -> Columns | None:
 
 
 def find_damage(path: Path) -> str:
-    """What is wrong with a file of columns; empty if nothing is, or there is none."""
+    """What is wrong with a file of columns; empty if nothing is, or there is none. Raises OSError as `read` does."""
     if not path.exists():
         return ""
     found = _open(path)
@@ -123,9 +127,14 @@ def find_damage(path: Path) -> str:
 
 
 def _open(path: Path) -> tuple[_Header, dict[str, NDArray[Any]]] | None:
-    with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
+    try:
         with path.open("rb") as file:
             whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _TOO_MANY_OPEN:
+            raise
+        return None
+    with contextlib.suppress(ValueError, msgspec.MsgspecError):
         at = len(_MAGIC) + 12
         length, checksum = (int.from_bytes(whole[a:b], "big") for a, b in ((at - 12, at - 4), (at - 4, at)))
         packed = whole[at : at + length]

@@ -8,6 +8,7 @@ was seen. The partitions are asked by their youngest passage, until the page is 
 from __future__ import annotations
 
 import contextlib
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,10 +24,10 @@ from anpr.store import column_file
 from anpr.store.columns import Columns, Odd, extend
 from anpr.store.gathering import Source, gather
 from anpr.store.keys import checked_name, pack_seconds, seq_of, stamp, unpack_seq
-from anpr.store.partition import Partition
+from anpr.store.partition import Name, Partition
 from anpr.store.partitions import View
 from anpr.store.query import Look, Mark, Page, Query, Question
-from anpr.store.rows import decode_row, is_hit, sighting_of
+from anpr.store.rows import decode_row, is_hit
 from anpr.store.scanning import scan
 from anpr.store.search import Walk
 
@@ -57,6 +58,10 @@ class _Held:
     """Passages that came since."""
 
 
+Hiding = Callable[[Partition], Callable[[int], bool] | None]
+"""`View.hidden`, or what answers as it does."""
+
+
 class _HitSeen(NamedTuple):
     mark: Mark
     sighting_id: str
@@ -72,6 +77,10 @@ class Finder:
         """Partitions that had no file of columns when they were asked."""
         self._hits: WeakKeyDictionary[Partition, dict[int, _HitSeen]] = WeakKeyDictionary()
         """Of partitions without columns."""
+        self._asked: tuple[Name, ...] = ()
+        """Partitions, written no more, that were asked for `_replaced`."""
+        self._replaced: frozenset[int] = frozenset()
+        """Events that these have replaced in older ones."""
 
     def page(self, view: View, query: Query) -> Page:
         """A page of the sightings that answer, newest first. Raises PlateError, StoreError."""
@@ -83,7 +92,8 @@ class Finder:
 
     def find(self, view: View, question: Question) -> list[Found]:
         """Where the sightings that answer lie, newest first, at most `question.wanted`. Raises StoreError."""
-        numbers = self._with_hits(view, question) if question.asks_hits else None
+        hiding = self._hiding(view)
+        numbers = self._with_hits(view, question, hiding) if question.asks_hits else None
         spans = [(span, shelf) for shelf in view.shelves if (span := self._span(view, shelf))]
         spans.sort(key=lambda each: each[0][1], reverse=True)
         page: list[Found] = []
@@ -94,7 +104,7 @@ class Finder:
             if first >= question.high:
                 continue
             stamps = self._stamps(view, shelf, question, low, None if numbers is None else numbers.get(shelf, set()))
-            if (hidden := view.hidden(shelf)) is not None:
+            if (hidden := hiding(shelf)) is not None:
                 stamps = _shown(stamps, hidden)
             try:
                 page += [Found(at, shelf) for at in islice(stamps, question.wanted)]
@@ -132,6 +142,24 @@ class Finder:
         ):
             raise _damaged(shelf)
         return sighting
+
+    def _hiding(self, view: View) -> Hiding:
+        """What `view.hidden` tells, without asking again the partitions that are written no more."""
+        if not view.partitions:
+            return view.hidden
+        *older, newest = view.partitions
+        names = tuple([each.name for each in older])
+        if names != self._asked:
+            self._replaced = frozenset().union(*(each.replaced(view.txn(each)) for each in older))
+            self._asked = names
+        replaced = self._replaced | newest.replaced(view.txn(newest))
+
+        def hidden(shelf: Partition) -> Callable[[int], bool] | None:
+            if not shelf.in_order:
+                return view.hidden(shelf)
+            return replaced.__contains__ if replaced and shelf is not newest else None
+
+        return hidden
 
     def _span(self, view: View, shelf: Partition) -> tuple[bytes, bytes] | None:
         """Stamps of the oldest and the youngest passage."""
@@ -246,17 +274,24 @@ class Finder:
 
     # Hits
 
-    def _with_hits(self, view: View, question: Question) -> dict[Partition, set[int]]:
+    def _with_hits(self, view: View, question: Question, hiding: Hiding) -> dict[Partition, set[int]]:
         """Numbers of the sightings with a hit as asked, by where they lie."""
         found: dict[Partition, set[int]] = {}
+        first_seqs = [each.first_seq for each in view.partitions]
+        kept = next((each for each in view.shelves[-1:] if not each.in_order), None)
 
-        def add(seq: int) -> None:
-            shelf = next(each for each in view.shelves if each.first_seq <= seq or not each.in_order)
-            hidden = view.hidden(shelf)
-            if hidden is None or not hidden(seq):
-                found.setdefault(shelf, set()).add(seq)
-            elif (row := shelf.row_at(view.txn(shelf), seq)) is not None:
-                add_newest(sighting_of(decode_row(seq, row)).id)
+        def add(seq: int, hit_seq: int, hit_shelf: Partition) -> None:
+            at = bisect_right(first_seqs, seq)
+            shelf = view.partitions[at - 1] if at else kept
+            if shelf is not None and (shelf is not kept or shelf.row_at(view.txn(shelf), seq) is not None):
+                hidden = hiding(shelf)
+                if hidden is None or not hidden(seq):
+                    found.setdefault(shelf, set()).add(seq)
+                    return
+            try:  # it was revised since the columns were made, and what they name may be gone
+                add_newest(hit_shelf.hit_at(view.txn(hit_shelf), hit_seq).sighting_id)
+            except StoreError as error:
+                raise _damaged(hit_shelf) from error
 
         def add_newest(sighting_id: str) -> None:
             newest = view.find(_sighting_key(sighting_id))
@@ -264,7 +299,7 @@ class Finder:
                 found.setdefault(newest[0], set()).add(newest[1].seq)
 
         for shelf in view.shelves:
-            hidden = view.hidden(shelf)
+            hidden = hiding(shelf)
             held = self._columns(view, shelf) if shelf.sealed else None
             if held is None:
                 for seq, seen in self._hits_seen(view, shelf):
@@ -274,8 +309,9 @@ class Finder:
             columns = held.columns
             marks = [number for number, mark in enumerate(columns.marks) if question.fits_mark(mark)]
             for row in np.flatnonzero(np.isin(columns.hit_marks, marks)).tolist():
-                if not (hidden and hidden(int(columns.hit_seqs[row]))):
-                    add(int(columns.hit_sightings[row]))
+                hit_seq = int(columns.hit_seqs[row])
+                if not (hidden and hidden(hit_seq)):
+                    add(int(columns.hit_sightings[row]), hit_seq, shelf)
             for seq, mark, sighting_id in columns.lost:
                 if mark in marks and not (hidden and hidden(seq)):
                     add_newest(sighting_id)

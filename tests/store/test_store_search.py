@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import gc
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,6 +25,7 @@ from anpr.records import ALPHABET, Event, Hit, Sighting
 from anpr.store import Query, Store, finder, search
 from anpr.store.checking import check
 from anpr.store.column_file import FILE, find_damage
+from anpr.store.environment import Environment
 from anpr.store.export import find_all
 from anpr.store.keys import pack_seconds
 from anpr.store.query import plate_pattern
@@ -262,6 +265,22 @@ def test_a_hit_leads_to_what_its_sighting_has_become(store: Store, clock: Manual
     assert store.search(Query(list_name="stolen")).sightings == ()
 
 
+def test_a_hit_leads_to_its_sighting_when_the_day_that_columns_name_is_gone(store: Store, clock: ManualClock) -> None:
+    def day(*sightings: Sighting, hits: tuple[Hit, ...] = ()) -> None:
+        clock.advance(DAY_SECONDS)
+        store.append(sightings, hits)
+
+    day(make_sighting(id="a", revision=0))
+    day(make_sighting(id="b"), hits=(make_hit(id="h", sighting_id="a"),))
+    day(make_sighting(id="c"))
+    while store.make_columns():
+        pass
+    store.append([make_sighting(id="a", revision=1)])
+    for _ in store.purge(store.partitions.all[0], choose=alerts, reason="test"):
+        pass
+    assert [each.revision for each in store.search(Query(list_name="stolen")).sightings] == [1]
+
+
 @pytest.fixture
 def days(tmp_path: Path) -> Path:
     """A store of three days, of which two are written no more."""
@@ -365,6 +384,39 @@ def test_a_reader_that_may_not_write_makes_them_in_memory(days: Path) -> None:
     ):
         assert len(ids(store, Query(plate="*2341"))) == 3
     assert list(days.glob(f"days/*/{FILE}")) == []
+
+
+def test_columns_are_unmapped_with_their_store(days: Path) -> None:
+    def mapped() -> list[str]:
+        return [line for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(f"/{FILE}")]
+
+    make_all_columns(days)
+    before = len(mapped())
+    with reading(days) as store:
+        assert len(ids(store, Query(plate="*2341"))) == 3
+        assert len(mapped()) == before + 2
+    del store
+    gc.collect()
+    assert len(mapped()) == before
+
+
+def test_too_many_open_files_are_told(days: Path) -> None:
+    make_all_columns(days)
+    with (
+        reading(days) as store,
+        mock.patch.object(Path, "open", side_effect=OSError(errno.EMFILE, "Too many open files")),
+        pytest.raises(StoreError, match="Too many open files"),
+    ):
+        store.search(Query(plate="*2341"))
+
+
+def test_a_day_that_holds_no_answer_is_not_opened(days: Path) -> None:
+    make_all_columns(days)
+    with reading(days) as store:
+        assert ids(store, Query(plate="30A99999")) == []
+        with mock.patch.object(Environment, "begin", autospec=True, side_effect=Environment.begin) as begin:
+            assert ids(store, Query(plate="30A99999")) == []
+        assert {call.args[0].path for call in begin.call_args_list} == {store.partitions.all[-1].path, store.root.path}
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
