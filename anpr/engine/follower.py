@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 from anpr.config.pipeline import Pictures
 from anpr.engine.messages import Passage
-from anpr.engine.pictures import pictures_of
+from anpr.engine.pictures import Picture, Quad, pictures_of
 from anpr.metrics import Counters
 from anpr.ops.window import Window
 from anpr.records import Frame, Plate, Read, Sighting
@@ -90,6 +90,8 @@ class Follower(Generic[PictureT]):
         self._sparing = spare.active
         self._best: dict[int, PictureT] = {}
         """The picture that shows each track's plate best."""
+        self._told: dict[int, tuple[PictureT, Quad, tuple[Picture, ...]]] = {}
+        """What the newest revision of each track was told with: a better picture does not come for each."""
 
     @property
     def attention(self) -> Attention:
@@ -152,17 +154,29 @@ class Follower(Generic[PictureT]):
         """Send the sightings of `update` with their pictures, and let go of the pictures no longer needed."""
         for track, other in update.joined:
             self._best[other] = self._best.pop(track)
+            self._told.pop(track, None)
         for sighting in update.sightings:
             self._send(sighting, arrival_seconds)
         for track in update.closed:
             self._best.pop(track, None)
+            self._told.pop(track, None)
 
     def _send(self, sighting: Sighting, arrival_seconds: float) -> None:
         clock = time.perf_counter
         started = clock()
-        best = self._best.get(sighting.track)
-        pictures = () if best is None else pictures_of(self._bring_home(best), sighting.quad, self._pictures)
+        pictures = self._pictures_of(sighting)
         encoded = clock()
         self._emit(Passage(sighting, pictures, arrival_seconds))
         self.seconds.pictures += encoded - started
         self.seconds.emit += clock() - encoded
+
+    def _pictures_of(self, sighting: Sighting) -> tuple[Picture, ...]:
+        best = self._best.get(sighting.track)
+        if best is None:
+            return ()
+        told = self._told.get(sighting.track)
+        if told is not None and told[0] is best and told[1] == sighting.quad:
+            return told[2]
+        made = pictures_of(self._bring_home(best), sighting.quad, self._pictures)
+        self._told[sighting.track] = best, sighting.quad, made
+        return made

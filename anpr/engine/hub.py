@@ -41,7 +41,7 @@ TICK_SECONDS = 1.0
 HEARTBEAT_CHECK_SECONDS = 0.2
 LONGEST_PASSAGE_SECONDS = 3600.0
 """How far before its newest record an earlier run may have left a passage open: a jam holds vehicles in view."""
-KEPT_LATENCIES = 100_000
+KEPT_LATENCIES = 10_000
 KEEPING_SECONDS = 0.010
 """How long old things may be purged at a stretch: less than a commit waits for others."""
 KEEPING_PAUSE_SECONDS = 0.2

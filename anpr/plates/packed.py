@@ -13,7 +13,7 @@ _VALUES = {character: value for value, character in enumerate(ALPHABET, start=1)
 _CHARACTERS = " " + ALPHABET
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8192)
 def pack(text: str) -> int | None:
     """The number of a normalised text; None if it is too long or has a character that is on no plate."""
     if len(text) > LONGEST_PACKED:
@@ -27,7 +27,7 @@ def pack(text: str) -> int | None:
     return number
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8192)
 def unpack(number: int) -> str:
     """The text of a number that `pack` gave."""
     characters: list[str] = []

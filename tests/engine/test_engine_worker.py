@@ -9,8 +9,9 @@ import pytest
 from engine_fakes import HEIGHT, TEXTS, WIDTH, FakeDetector, fake_stages, frames
 
 from anpr.config.pipeline import Pictures
+from anpr.engine import follower
 from anpr.engine.messages import Passage, decode, encode
-from anpr.engine.pictures import pictures_of
+from anpr.engine.pictures import Picture, Quad, pictures_of
 from anpr.engine.worker import Worker
 from anpr.ops.window import Window
 from anpr.records import Frame, Plate
@@ -46,6 +47,26 @@ def test_a_preview_comes_before_the_vehicle_has_passed() -> None:
     _, passages = passages_of(40)
     assert [passage.sighting.state for passage in passages] == ["preview", "final"]
     assert passages[0].arrival_seconds < 6.0 < passages[1].arrival_seconds
+
+
+def test_pictures_are_made_once_for_as_long_as_no_better_one_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[int, object]] = []
+
+    def counting(frame: Frame, quad: Quad, settings: Pictures) -> tuple[Picture, ...]:
+        made.append((frame.index, quad))
+        return pictures_of(frame, quad, settings)
+
+    monkeypatch.setattr(follower, "pictures_of", counting)
+    _, passages = passages_of(400)
+    assert len({(passage.sighting.track, passage.sighting.quad) for passage in passages}) == len(made)
+    assert len(made) == len(set(made)) < len(passages)
+    finals = {passage.sighting.track: passage for passage in passages if passage.sighting.state == "final"}
+    shown = {index: frame for index, frame in enumerate(frames(400)) if index in {index for index, _ in made}}
+    for final in finals.values():
+        fresh = [
+            pictures_of(shown[i], final.sighting.quad, Pictures()) for i, quad in made if quad == final.sighting.quad
+        ]
+        assert final.pictures in fresh
 
 
 def test_the_same_frames_give_the_same_passages_bit_for_bit() -> None:
