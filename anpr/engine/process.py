@@ -32,6 +32,7 @@ from anpr.engine.messages import Ended, WorkerReport
 from anpr.engine.surface_loop import SurfaceLoop
 from anpr.records import Frame
 from anpr.video.memory import limit_blocks
+from anpr.video.names import limit_patience
 from anpr.video.surface_frame import SurfaceFrame
 
 REPORT_SECONDS = 1.0
@@ -55,6 +56,7 @@ def work(connection: Connection, assignment: Assignment) -> None:
     log.configure(level=assignment.log_level, as_json=assignment.log_as_json, plates=assignment.log_plates)
     log.take_over()
     cv2.setNumThreads(1)
+    limit_patience()
     if not limit_blocks():
         structlog.get_logger().warning("camera_memory_unbounded", cure="install PyAV from its wheel")
     try:

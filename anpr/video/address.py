@@ -51,6 +51,17 @@ class Address:
         return cls(scheme, unquote(user), unquote(password), host[0], tail[host.end() :])
 
     @property
+    def host_name(self) -> str:
+        """The host without its port and brackets."""
+        return self.host.removesuffix(self.port_suffix).strip("[]")
+
+    @property
+    def port_suffix(self) -> str:
+        """`:554`; empty if none is given."""
+        match = _HOST.fullmatch(self.host)
+        return (match["port"] or "") if match else ""
+
+    @property
     def url(self) -> str:
         """The whole address with its secrets percent-encoded: for libav only, never to be shown."""
         if not self.user and not self.password:

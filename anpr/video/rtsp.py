@@ -31,6 +31,7 @@ from anpr.video.address import Address
 from anpr.video.back_off import BackOff, Reconnection
 from anpr.video.decode import DecodeOptions, Decoder, Picture
 from anpr.video.facts import SourceFacts
+from anpr.video.names import Names
 from anpr.video.nvdec import Nvdec, open_container
 from anpr.video.timeline import Timeline
 
@@ -109,6 +110,7 @@ class RtspSource:
         self.facts = SourceFacts()
         self.state = StreamState.CLOSED
         self.counters = counters if counters is not None else Counters()
+        self._names = Names(self.address)
         self._camera_id = camera_id
         self._clock = clock
         self._options = options or DecodeOptions()
@@ -160,7 +162,10 @@ class RtspSource:
         """The pictures of one connection; returns how long to wait before the next."""
         began_wall, began = self._clock.wall_seconds(), None
         try:
-            opened = connect(self.address, camera_id=self._camera_id, options=self._options, nvdec=self._nvdec)
+            address = self._names.resolve()
+            if self._names.remembered:
+                self.counters.add("names_remembered")
+            opened = connect(address, camera_id=self._camera_id, options=self._options, nvdec=self._nvdec)
             with closing(opened) as container:
                 for frame in self._pictures(container):
                     if began is None:

@@ -20,6 +20,8 @@ GONE = {"offline", "stalled"}
 PASSWORD = "p@ss:w/rd%21"
 REFUSED_SECONDS = 60.0
 MOST_TRIES_PER_MINUTE = 2
+ANSWER_SECONDS = 2.0
+"""For which an answer of a name server is waited for."""
 
 
 def reboot(stage: Stage) -> None:
@@ -153,6 +155,25 @@ def all_return(stage: Stage) -> None:
     stage.close_books()
 
 
+def names_dead(stage: Stage) -> None:
+    """The cameras have names, and the server that knows them is frozen while one comes back."""
+    assert stage.names is not None
+    stage.start_daemon()
+    stage.wait(CALM_SECONDS)
+    for _ in range(stage.times):
+        began = stage.fault_begins()
+        stage.names.freeze()
+        stage.first.kill()
+        stage.require_state(GONE, within=NOTICED_SECONDS, since=began)
+        stage.wait(10.0)
+        stage.first.start()
+        stage.healed(within=RECOVERED_SECONDS + ANSWER_SECONDS)
+        stage.names.thaw()
+        stage.require_gap(began)
+        stage.wait(CALM_SECONDS)
+    stage.close_books()
+
+
 def another_server(stage: Stage) -> None:
     """GStreamer's RTSP server in place of ours, killed and started again; it plays the clip from its beginning."""
     program = ["/usr/bin/python3", str(ROOT / "scripts" / "rtsp_server.py")]
@@ -223,9 +244,8 @@ ROWS = (
         must="its plates are read, also after its return",
     ),
     Fault(
-        name="names-dead", code="C13",
-        does="the name server is away when cameras return",
-        must="the cached address is used",
-        impossible="needs a name server of its own: changing this machine's would harm other programs",
+        name="names-dead", code="C13", run=names_dead, needs=("names",), named=True,
+        does="the name server does not answer when a camera returns",
+        must="the address that it had is used: watched again within 5 s and the wait for an answer",
     ),
 )  # fmt: skip

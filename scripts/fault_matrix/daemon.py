@@ -31,9 +31,11 @@ def write_site(
     workers: int,
     user: str = "",
     pipeline: str = "cpu",
+    zone: str = "",
     store_keys: str = "",
 ) -> None:
-    """A site file with one camera for each of `ports`; with `user`, their password is in ANPR_FAULT_PASSWORD."""
+    """A site file with one camera for each of `ports`; with `user`, their password is in ANPR_FAULT_PASSWORD;
+    with `zone`, their hosts are names in it."""
     lines = [
         f'[box]\nid = "{BOX}"\nworkers = {workers}\n\n[site]\nid = "{SITE}"\n',
         f'[store]\npath = "{path.parent / "store"}"\n{store_keys}\n[bus]\nendpoint = "{endpoint}"',
@@ -43,7 +45,8 @@ def write_site(
         f'[health]\naddress = "127.0.0.1:{health_port}"\n',
     ]
     for name, port in ports.items():
-        lines.append(f'[[cameras]]\nid = "{name}"\nurl = "rtsp://127.0.0.1:{port}/{name}"\npipeline = "{pipeline}"')
+        host = f"{name}.{zone}" if zone else "127.0.0.1"
+        lines.append(f'[[cameras]]\nid = "{name}"\nurl = "rtsp://{host}:{port}/{name}"\npipeline = "{pipeline}"')
         if user:
             lines.append(f'user = "{user}"\npassword = "${{ANPR_FAULT_PASSWORD}}"')
         lines.append("")
@@ -54,6 +57,8 @@ class Daemon:
     """Started by `start`; whoever starts it must `kill` it."""
 
     def __init__(self, site: Path, *, password: str = "") -> None:
+        self.room: tuple[str, ...] = ()
+        """What is put before the command."""
         self.log_path = site.with_suffix(".log")
         self._tail = Tail(self.log_path)
         self._site = site
@@ -65,7 +70,7 @@ class Daemon:
         """Start `anpr run`; its log is appended to."""
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "anpr", "run", str(self._site)],
+                [*self.room, sys.executable, "-m", "anpr", "run", str(self._site)],
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

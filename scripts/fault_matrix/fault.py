@@ -47,6 +47,8 @@ class Fault:
     """Worker processes; with one, both cameras share it, which is the harder case for a camera's fault."""
     proxied: bool = False
     """Whether the first camera is reached through the harmful proxy."""
+    named: bool = False
+    """Whether the cameras are known by name, to a name server of the row's own."""
     variants: frozenset[str] = frozenset()
     """Of the world, beside the usual one."""
     other_world: bool = False

@@ -44,6 +44,13 @@ def _strace() -> str:
     return "" if _works("strace", "-qq", "-o", "/dev/null", "true") else "this machine lets nobody trace a process"
 
 
+@cache
+def _names() -> str:
+    if os.geteuid() != 0:
+        return "needs root, for a name server and a mount namespace"
+    return "" if _works("unshare", "--mount", "true") else "this machine allows no mount namespaces"
+
+
 def _faketime() -> str:
     return "" if faketime_library() is not None else f"libfaketime is missing: {INSTALL}"
 
@@ -67,6 +74,7 @@ def _works(*words: str) -> bool:
 _PROBES: dict[str, Callable[[], str]] = {
     "network": why_no_network,
     "root": _root,
+    "names": _names,
     "volume": _volume,
     "strace": _strace,
     "faketime": _faketime,

@@ -18,6 +18,7 @@ from scripts.fault_matrix.daemon import Daemon, write_site
 from scripts.fault_matrix.fault import Fault
 from scripts.fault_matrix.health import Health
 from scripts.fault_matrix.listener import Listener
+from scripts.fault_matrix.name_server import ZONE, NameServer
 from scripts.fault_matrix.play import LOOK_SECONDS, SLACK_SECONDS, Play
 from scripts.fault_matrix.processes import is_alive
 from scripts.fault_matrix.proxy import Proxy
@@ -65,6 +66,7 @@ class Stage(Play):
         self.site = folder / "site.toml"
         self.daemon = Daemon(self.site, password=fault.password)
         self.proxy: Proxy | None = None
+        self.names: NameServer | None = None
         self.may_end = False
         """Whether the daemon may end by itself just now."""
         self.clock_offsets = [0.0]
@@ -91,6 +93,9 @@ class Stage(Play):
         if self._fault.proxied:
             self.proxy = self._stack.enter_context(Proxy(self.first.port))
             port = self.proxy.port
+        if self._fault.named:
+            self.names = self._stack.enter_context(NameServer(self.folder))
+            self.daemon.room = self.names.room
         write_site(
             self.site,
             endpoint=self.endpoint,
@@ -99,6 +104,7 @@ class Stage(Play):
             ports={FIRST: port, SECOND: self.second.port},
             workers=self._fault.workers,
             user=USER if self._fault.password else "",
+            zone=ZONE if self._fault.named else "",
             store_keys=self._fault.store_keys,
         )
         self._stack.enter_context(self.listener)
