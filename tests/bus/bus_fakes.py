@@ -10,6 +10,7 @@ from pathlib import Path
 from making_records import make_hit, make_sighting
 
 from anpr.bus import Bus, BusOptions, ClientKeys, Consumer, DurableSubscriber, Gap, ServerKeys
+from anpr.bus.keys import new_pair
 from anpr.bus.protocol import Lane
 from anpr.clock import SystemClock
 from anpr.errors import BusError
@@ -171,3 +172,23 @@ class Town:
         for _ in range(turns):
             self.turn()
             assert subscriber.receive(0.001) is None
+
+
+class KeyRing:
+    """The keys of a box `box`, of a consumer `ioc`, and of a `stranger`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clients = folder / "clients"
+        self.clients.mkdir()
+        for name in ("box", "ioc", "stranger"):
+            new_pair(folder, name)
+        self.allow("ioc")
+        self.server = ServerKeys(folder / "box.key_secret", self.clients)
+
+    def allow(self, name: str) -> None:
+        (self.clients / f"{name}.key").write_bytes((self.folder / f"{name}.key").read_bytes())
+
+    def client(self, name: str, *boxes: str) -> ClientKeys:
+        own = self.folder / f"{name}.key_secret"
+        return ClientKeys.load(own, *(self.folder / f"{box}.key" for box in boxes or ("box",)))

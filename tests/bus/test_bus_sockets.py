@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -29,13 +28,6 @@ def an_event(seq: int, *, box: str = "box-1", epoch: int = 1, camera: str = "gat
 
 def a_hit(seq: int) -> Event:
     return Event(box="box-1", epoch=1, seq=seq, committed_seconds=1.0, record=make_hit())
-
-
-@pytest.fixture
-def opened() -> Iterator[ExitStack]:
-    """Closes what a test opens; a context that does not end would hang here."""
-    with ExitStack() as stack:
-        yield stack
 
 
 class Wire:
