@@ -5,23 +5,24 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from anpr.bus import Door, Publisher
-from anpr.bus.keys import fingerprint, read_pair
 from anpr.clock import SystemClock
 from anpr.config.loader import load_pipeline
 from anpr.config.pipeline import Pipeline
-from anpr.config.site import Bus, Camera, Listed, Site
+from anpr.config.site import Camera, Listed, Site
 from anpr.engine.box import load_lists
-from anpr.engine.bus_options import bus_options
+from anpr.engine.listening import look_at_bus, look_at_health
 from anpr.engine.pipeline import build_stages, is_on_gpu, net_device, rehearse
 from anpr.engine.surface_device import SurfaceDevice, gpu_numbered, rehearse_device
 from anpr.errors import AnprError, BusError, StreamAuthError, WatchListError
 from anpr.privacy import masked
+from anpr.rules.opening import problems_of
 from anpr.store import Store
+from anpr.store.lock import is_being_written
 from anpr.video.decode import DecodeOptions
 from anpr.video.rtsp import probe
 from anpr.video.source import open_source
@@ -60,7 +61,12 @@ def examine(site: Site | None) -> Iterator[Finding]:
         return
     yield from _disk(site.store.path)
     yield _store(site)
-    yield _bus(site.bus)
+    running = _is_running(site)
+    yield _listening("bus", partial(look_at_bus, site.bus, running=running))
+    if site.health is not None:
+        yield _listening("health", partial(look_at_health, site.health, running=running))
+    if site.rules is not None:
+        yield _rules(site)
     for listed in site.lists:
         yield _list(listed)
     for camera in site.enabled_cameras():
@@ -139,6 +145,14 @@ def _disk(path: Path) -> Iterator[Finding]:
         yield Finding("inodes", enough, f"{facts.f_favail} free at {existing}", cure)
 
 
+def _is_running(site: Site) -> bool:
+    """Whether a box writes to the site's store at this moment."""
+    try:
+        return is_being_written(site.store.path)
+    except OSError:
+        return False  # which is told of the store
+
+
 def _store(site: Site) -> Finding:
     path = site.store.path
     try:
@@ -159,18 +173,20 @@ def _new_store(path: Path) -> Finding:
     return Finding("store", False, f"{existing} may not be written", "change its owner, or run as another user")
 
 
-def _bus(bus: Bus) -> Finding:
-    options = bus_options(bus)
-    endpoints = [endpoint for endpoint in (options.endpoint, options.reliable_endpoint) if endpoint is not None]
-    clock = SystemClock()
+def _listening(subject: str, look: Callable[[], str]) -> Finding:
     try:
-        with Door(clock=clock, keys=options.keys, allow_unencrypted=options.allow_unencrypted) as door:
-            for endpoint in endpoints:
-                Publisher(endpoint, box="doctor", epoch=0, clock=clock, door=door)
-        key = f", key {fingerprint(read_pair(options.keys.own).public)}" if options.keys is not None else ""
+        return Finding(subject, True, look())
     except BusError as error:
-        return _from_error("bus", error)
-    return Finding("bus", True, f"{' and '.join(endpoints)} can be bound{key}")
+        return _from_error(subject, error)
+
+
+def _rules(site: Site) -> Finding:
+    """Rules, zones, declarations and registers."""
+    problems = problems_of(site)
+    if problems:
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        return Finding("rules", False, masked(problems[0]) + more, "anpr check-config tells all")
+    return Finding("rules", True, "no mistakes")
 
 
 def _list(listed: Listed) -> Finding:

@@ -3,6 +3,7 @@
 import json
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 import structlog
 
 from anpr import cli
+from anpr.clock import ManualClock
+from anpr.store import Store
 
 SITE = """\
 [box]
@@ -48,6 +51,12 @@ def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     return caught.value.code, capsys.readouterr().out
 
 
+def found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], site: Path) -> dict[str, dict[str, Any]]:
+    """What is told, by its subject."""
+    _, out = doctor(monkeypatch, capsys, "--json", str(site))
+    return {finding["subject"]: finding for finding in json.loads(out)["findings"]}
+
+
 def test_each_wrong_thing_is_found_and_has_a_cure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -75,6 +84,54 @@ def test_each_wrong_thing_is_found_and_has_a_cure(
         assert not findings[subject]["ok"], subject
         assert findings[subject]["cure"], subject
     assert not (tmp_path / "data").exists()
+
+
+RUNNING = """\
+[box]
+id = "box-1"
+[site]
+id = "km29"
+[store]
+path = "data"
+[bus]
+endpoint = "tcp://127.0.0.1:{bus}"
+[health]
+address = "127.0.0.1:{health}"
+[[cameras]]
+id = "good"
+file = "good.png"
+[rules]
+folder = "rules.toml"
+"""
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_the_ports_of_a_box_that_runs_are_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, running: bool
+) -> None:
+    cv2.imwrite(str(tmp_path / "good.png"), np.full((240, 320, 3), 90, np.uint8))
+    (tmp_path / "rules.toml").write_text("[[rules]]\nname = 3\n")
+    site = tmp_path / "site.toml"
+    with ExitStack() as opened:
+        taken = [opened.enter_context(socket.socket()) for _ in range(2)]
+        for each in taken:
+            each.bind(("127.0.0.1", 0))
+            each.listen()
+        bus, health = (each.getsockname()[1] for each in taken)
+        site.write_text(RUNNING.format(bus=bus, health=health))
+        if running:
+            opened.enter_context(Store.open(tmp_path / "data", clock=ManualClock(), box="box-1"))
+        told = found(monkeypatch, capsys, site)
+        assert (told["bus"]["ok"], told["health"]["ok"]) == (running, running)
+        assert told["bus"]["cure"] or running
+        assert told["health"]["cure"] or running
+        assert "rules.toml:1" in told["rules"]["what"]
+        assert not told["rules"]["ok"]
+        for each in taken:
+            each.close()
+        told = found(monkeypatch, capsys, site)
+        assert (told["bus"]["ok"], told["health"]["ok"]) == (not running, not running)
+        assert "nobody listens" in told["bus"]["what"] or not running
 
 
 def test_without_a_site_only_the_machine_is_examined(
