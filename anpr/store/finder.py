@@ -173,12 +173,12 @@ class Finder:
         if numbers is not None:
             if len(numbers) <= MOST_DECODED or not shelf.in_order:
                 return Walk(view.txn(shelf), shelf, question, low=low, high=question.high).of_numbers(numbers)
-            held: _Held | None = self._columns_made(view, shelf)
-        else:
-            held = None if question.is_plain else self._columns(view, shelf)
+            made = self._columns_made(view, shelf)
+            return self._scanned(view, shelf, made, question, low, question.high, numbers)
+        held = None if question.is_plain else self._columns(view, shelf)
         if held is None or (question.texts is not None and not held.whole):
             return self._walked(view, shelf, question, low)
-        return self._scanned(view, shelf, held, question, low, question.high, numbers)
+        return self._scanned(view, shelf, held, question, low, question.high, None)
 
     def _walked(self, view: View, shelf: Partition, question: Question, low: bytes) -> Iterator[bytes]:
         walk = Walk(view.txn(shelf), shelf, question, low=low, high=question.high)

@@ -265,6 +265,16 @@ def test_a_hit_leads_to_what_its_sighting_has_become(store: Store, clock: Manual
     assert store.search(Query(list_name="stolen")).sightings == ()
 
 
+def test_a_plate_of_today_with_many_hits_is_asked_for_by_them_too(store: Store) -> None:
+    """Not every passage of the plate has a hit, however many others have one."""
+    listed = [make_sighting(id=f"other-{number}", text="51F67890") for number in range(4)]
+    hits = [make_hit(id=f"h-{each.id}", sighting_id=each.id) for each in listed]
+    store.append([make_sighting(id="asked", text="30A12345"), *listed], hits)
+    with mock.patch.object(finder, "MOST_DECODED", 1):
+        assert ids(store, Query(plate="30A12345", list_name="stolen")) == []
+        assert len(ids(store, Query(plate="51F67890", list_name="stolen"))) == 4
+
+
 def test_a_hit_leads_to_its_sighting_when_the_day_that_columns_name_is_gone(store: Store, clock: ManualClock) -> None:
     def day(*sightings: Sighting, hits: tuple[Hit, ...] = ()) -> None:
         clock.advance(DAY_SECONDS)
