@@ -15,7 +15,7 @@ import msgspec
 import pytest
 import typer.main
 
-from anpr.bus.events import Heartbeat, decode
+from anpr.bus.events import Heartbeat, VolatileHit, decode
 from anpr.cli import application, exits
 from anpr.config import bridge, load_pipeline, load_site, pipeline, site
 from anpr.config.fields import Table
@@ -166,10 +166,10 @@ def test_every_toml_example_loads(tmp_path: Path) -> None:
 
 def test_every_event_example_is_one_of_ours() -> None:
     examples = blocks((ROOT / "docs/events.md").read_text(encoding="utf-8"), "json")
-    kinds = [re.search(r'"type": "([\w.]+)"', example) for example in examples]
+    kinds = [re.search(r'"type": "([\w.-]+)"', example) for example in examples]
     assert {kind[1] for kind in kinds if kind} == {path.stem for path in (ROOT / "anpr/schemas").glob("*.json")}
     for example in examples:
-        assert isinstance(decode(example.encode()), Event | Heartbeat)
+        assert isinstance(decode(example.encode()), Event | Heartbeat | VolatileHit)
 
 
 def test_every_watch_list_example_is_whole() -> None:

@@ -4,7 +4,7 @@ from anpr.bus.bus import Bus, BusOptions
 from anpr.bus.delivery import Consumer, Delivery, Standing
 from anpr.bus.door import Door
 from anpr.bus.durable import DurableSubscriber
-from anpr.bus.events import Heartbeat
+from anpr.bus.events import Heartbeat, VolatileHit
 from anpr.bus.gap import Gap
 from anpr.bus.keys import ClientKeys, ServerKeys
 from anpr.bus.publisher import Publisher
@@ -24,4 +24,5 @@ __all__ = [
     "ServerKeys",
     "Standing",
     "Subscriber",
+    "VolatileHit",
 ]

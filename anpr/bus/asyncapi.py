@@ -13,6 +13,10 @@ _TOPICS = {
     "vn.anpr.sighting.v1": ("sighting.{site}.{camera}", "each revision of each passage"),
     "vn.anpr.hit.v1": ("hit.{severity}.{site}", "each revision of what a list or a rule raised"),
     "vn.anpr.coverage.v1": ("coverage.{site}.{camera}", "a camera is not watched, and is again"),
+    "vn.anpr.volatile-hit.v1": (
+        "volatile.{severity}.{site}",
+        "a hit while the box's store takes nothing: not on disk, without a number, and told again when it is",
+    ),
     "vn.anpr.heartbeat.v1": ("health.{box}", "once a second: the box lives, and the number of its newest event"),
 }
 _PARAMETERS: dict[str, dict[str, Any]] = {

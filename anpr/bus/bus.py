@@ -17,7 +17,7 @@ from anpr.bus.session import Log
 from anpr.clock import Clock
 from anpr.errors import BusError, StoreError
 from anpr.metrics import Counters
-from anpr.records import Event
+from anpr.records import Event, Hit
 
 RETRY_SECONDS = 1.0
 """After the log could not be read or written."""
@@ -110,6 +110,10 @@ class Bus:
         payload = self._publisher.publish(event)
         if self._delivery is not None:
             self._delivery.remember(event.seq, payload)
+
+    def publish_volatile(self, hit: Hit) -> None:
+        """Tell a hit that is not on disk to whoever listens now; consumers get it once it is. Raises BusError."""
+        self._publisher.publish_volatile(hit)
 
     def turn(self) -> bool:
         """What the owner's loop calls often; True if there is more to do right away. Raises BusError."""

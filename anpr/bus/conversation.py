@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from anpr.bus.cursor import Cursor
-from anpr.bus.events import Heartbeat, Unknown, decode, event_id
+from anpr.bus.events import Thing, Unknown, decode, event_id
 from anpr.bus.gap import Gap, GapReason
 from anpr.bus.protocol import (
     LANES,
@@ -243,7 +243,7 @@ class Conversation:
             self.counters.add("sessions_broken", reason="hole")
             return [], True
         self._taken += 1
-        thing: Event | Heartbeat | Unknown | None = None
+        thing: Thing | Unknown | None = None
         try:
             thing = decode(payload)
         except BusError:

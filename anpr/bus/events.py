@@ -50,6 +50,25 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """When the next one is due."""
 
 
+class VolatileHit(msgspec.Struct, frozen=True, kw_only=True):
+    """A hit that is not on disk because the box's store takes nothing: told at once all the same, and without a number.
+
+    When the store takes it, it comes as an Event with the same id and revision; if the box dies before, it never does.
+    """
+
+    box: str
+    epoch: int
+    last_seq: int
+    """The newest event published; 0 if none."""
+    told_seconds: float
+    """Wall time, whole milliseconds."""
+    hit: Hit
+
+
+Thing = Event | Heartbeat | VolatileHit
+"""What a box publishes."""
+
+
 class _Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """What every message says about itself."""
 
@@ -99,8 +118,23 @@ class HeartbeatMessage(_Envelope, frozen=True, kw_only=True, tag_field="type", t
     data: Heartbeat
 
 
-Message = SightingMessage | HitMessage | CoverageMessage | HeartbeatMessage
-MESSAGES: tuple[type[Message], ...] = (SightingMessage, HitMessage, CoverageMessage, HeartbeatMessage)
+class VolatileHitMessage(_Envelope, frozen=True, kw_only=True, tag_field="type", tag="vn.anpr.volatile-hit.v1"):
+    """A watch-list raised something about a sighting that is not on disk: the box's store takes nothing at the moment.
+    It comes again as a hit with a number of its own when it is; `sequence` is that of the newest event."""
+
+    told: Time
+    """When it was sent, UTC."""
+    data: Hit
+
+
+Message = SightingMessage | HitMessage | CoverageMessage | HeartbeatMessage | VolatileHitMessage
+MESSAGES: tuple[type[Message], ...] = (
+    SightingMessage,
+    HitMessage,
+    CoverageMessage,
+    HeartbeatMessage,
+    VolatileHitMessage,
+)
 
 
 class _AnyMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,10 +175,15 @@ _MAY_BE_NONE = {
 _TYPES = frozenset(str(message.__struct_config__.tag) for message in MESSAGES)
 
 
-def encode(thing: Event | Heartbeat) -> tuple[bytes, bytes]:
+def encode(thing: Thing) -> tuple[bytes, bytes]:
     """The two frames of a message: topic and JSON. Raises BusError if the thing does not fit a message."""
     try:
-        topic, payload, nulls = _encode_event(thing) if isinstance(thing, Event) else _encode_heartbeat(thing)
+        if isinstance(thing, Event):
+            topic, payload, nulls = _encode_event(thing)
+        elif isinstance(thing, Heartbeat):
+            topic, payload, nulls = _encode_heartbeat(thing)
+        else:
+            topic, payload, nulls = _encode_volatile(thing)
     except (OverflowError, ValueError) as error:
         raise BusError(f"an event cannot be sent: {error}", cure="see its times and numbers") from error
     if len(payload) > MAX_MESSAGE_BYTES:
@@ -156,7 +195,7 @@ def encode(thing: Event | Heartbeat) -> tuple[bytes, bytes]:
     return topic, payload
 
 
-def decode(payload: bytes | memoryview) -> Event | Heartbeat | Unknown:
+def decode(payload: bytes | memoryview) -> Thing | Unknown:
     """What the JSON of a message says. Raises BusError if it is not a message of ours."""
     if len(payload) > MAX_MESSAGE_BYTES:
         raise BusError(f"a message of {len(payload)} bytes is not ours", cure="see who publishes on this endpoint")
@@ -175,10 +214,13 @@ def event_id(event: Event) -> str:
     return f"{_KINDS[type(record)][2]}.{record.id}.{record.revision}"
 
 
-def topic_of(thing: Event | Heartbeat) -> str:
-    """`sighting.<site>.<camera>`, `hit.<severity>.<site>`, `coverage.<site>.<camera>` or `health.<box>`."""
+def topic_of(thing: Thing) -> str:
+    """`sighting.<site>.<camera>`, `hit.<severity>.<site>`, `coverage.<site>.<camera>`, `health.<box>` or
+    `volatile.<severity>.<site>`."""
     if isinstance(thing, Heartbeat):
         return f"health.{topic_part(thing.box)}"
+    if isinstance(thing, VolatileHit):
+        return _topic("volatile", thing.hit.severity, thing.hit.site_id)
     record = thing.record
     if isinstance(record, Hit):
         return _topic("hit", record.severity, record.site_id)
@@ -228,6 +270,24 @@ def _encode_heartbeat(beat: Heartbeat) -> tuple[bytes, bytes, bool]:
     )
     payload = _ENCODER.encode(message)
     return topic_of(beat).encode(), payload, b"null" in payload
+
+
+def _encode_volatile(told: VolatileHit) -> tuple[bytes, bytes, bool]:
+    hit = told.hit
+    message = VolatileHitMessage(
+        specversion="1.0",
+        id=f"volatile.{hit.id}.{hit.revision}",
+        source=f"/box/{told.box}",
+        time=_rfc3339(hit.seen_seconds).decode(),
+        subject=hit.camera_id,
+        dataschema=_schema_id("vn.anpr.volatile-hit.v1") + "#/$defs/Hit",
+        box=told.box,
+        epoch=told.epoch,
+        sequence=f"{told.last_seq:0{SEQUENCE_DIGITS}}",
+        told=_rfc3339(told.told_seconds).decode(),
+        data=hit,
+    )
+    return topic_of(told).encode(), _ENCODER.encode(message), True
 
 
 def _encode_event(event: Event) -> tuple[bytes, bytes, bool]:
@@ -291,12 +351,20 @@ def _when(record: Record) -> float:
     return record.seen_seconds
 
 
-def _thing(message: Message) -> Event | Heartbeat:
+def _thing(message: Message) -> Thing:
     if isinstance(message, HeartbeatMessage):
         beat = message.data
         if (beat.box, beat.epoch, beat.last_seq) != (message.box, message.epoch, _number(message.sequence)):
             raise ValueError("a heartbeat contradicts its own attributes")
         return beat
+    if isinstance(message, VolatileHitMessage):
+        return VolatileHit(
+            box=message.box,
+            epoch=message.epoch,
+            last_seq=_number(message.sequence),
+            told_seconds=_wall_seconds(message.told),
+            hit=message.data,
+        )
     return Event(
         box=message.box,
         epoch=message.epoch,

@@ -9,11 +9,11 @@ from typing import Self
 import zmq
 
 from anpr.bus.door import BoundSocket, Door
-from anpr.bus.events import Heartbeat, encode
+from anpr.bus.events import Heartbeat, Thing, VolatileHit, encode
 from anpr.clock import Clock
 from anpr.errors import BusError
 from anpr.metrics import Counters
-from anpr.records import Event
+from anpr.records import Event, Hit
 
 _MAX_SUBSCRIPTION_BYTES = 512
 """All that a subscriber may send at once …"""
@@ -102,6 +102,14 @@ class Publisher:
         self.counters.add("events_published", reason=_KINDS[topic[:3]])
         return payload
 
+    def publish_volatile(self, hit: Hit) -> None:
+        """Tell a hit that is not on disk. Raises BusError."""
+        told_seconds = round(self._clock.wall_seconds(), 3)
+        self._send(
+            VolatileHit(box=self.box, epoch=self.epoch, last_seq=self.last_seq, told_seconds=told_seconds, hit=hit)
+        )
+        self.counters.add("hits_told_volatile", reason=hit.severity)
+
     def turn(self) -> bool:
         """What the owner's loop calls often; False: nothing more is to be done right away. Raises BusError."""
         self.heartbeat_if_due()
@@ -175,7 +183,7 @@ class Publisher:
             joined = joined or (asks and peer is not None and peer.greeted)
         return joined
 
-    def _send(self, thing: Event | Heartbeat) -> tuple[bytes, bytes]:
+    def _send(self, thing: Thing) -> tuple[bytes, bytes]:
         """Returns topic and JSON."""
         if threading.get_ident() != self._thread:
             raise BusError("a publisher was used from another thread", place=self.endpoint, cure="make one per thread")

@@ -5,6 +5,7 @@
             match item:
                 case Event(record=Hit() as hit): ...
                 case Event(record=Sighting() as sighting): ...
+                case VolatileHit(hit=hit): ...  # not on disk: it comes again with a number, unless the box dies
                 case Gap() as gap: ...
 
 The sockets take every topic and the choice is made here: numbers are dense per box over all its topics, so only who
@@ -18,7 +19,7 @@ from collections.abc import Mapping, Sequence
 
 import zmq
 
-from anpr.bus.events import MAX_MESSAGE_BYTES, Heartbeat, Unknown, decode, topic_of
+from anpr.bus.events import MAX_MESSAGE_BYTES, Heartbeat, Thing, Unknown, VolatileHit, decode, topic_of
 from anpr.bus.gap import Gap
 from anpr.bus.keys import ClientKeys
 from anpr.bus.link import Link
@@ -37,7 +38,7 @@ _AT_ONCE = 64
 """Messages taken from one connection before the others have their turn."""
 
 
-Item = Event | Heartbeat | Gap
+Item = Thing | Gap
 
 
 class Subscriber(Reader[Item]):
@@ -47,7 +48,7 @@ class Subscriber(Reader[Item]):
         self,
         *endpoints: str,
         clock: Clock,
-        topics: Sequence[str] = ("sighting.", "hit."),
+        topics: Sequence[str] = ("sighting.", "hit.", "volatile."),
         queue_messages: int = 10_000,
         silence_seconds: float = 10.0,
         keys: ClientKeys | None = None,
@@ -168,19 +169,20 @@ class Subscriber(Reader[Item]):
         else:
             self.counters.add("messages_dropped", reason="other topic")
 
-    def _note_gap(self, thing: Event | Heartbeat | Unknown) -> None:
+    def _note_gap(self, thing: Thing | Unknown) -> None:
         gap = self._advance(thing)
         if gap is not None:
             if gap.reason != "earlier":
                 self.counters.add("events_missed", gap.last_seq - gap.first_seq + 1, reason=gap.reason)
             self._waiting.append(gap)
 
-    def _advance(self, thing: Event | Heartbeat | Unknown) -> Gap | None:
+    def _advance(self, thing: Thing | Unknown) -> Gap | None:
         """Note the message's number; the gap that it shows."""
-        seq = thing.last_seq if isinstance(thing, Heartbeat) else thing.seq
+        without_number = isinstance(thing, Heartbeat | VolatileHit)
+        seq = thing.last_seq if isinstance(thing, Heartbeat | VolatileHit) else thing.seq
         known = self.positions.get(thing.box)
         self.positions[thing.box] = (thing.epoch, seq)
-        missed_to = seq if isinstance(thing, Heartbeat) else seq - 1
+        missed_to = seq if without_number else seq - 1
         if known is None:
             if missed_to:
                 return Gap(box=thing.box, epoch=thing.epoch, first_seq=1, last_seq=missed_to, reason="earlier")
@@ -193,7 +195,7 @@ class Subscriber(Reader[Item]):
         return None
 
 
-def _open(frames: Sequence[zmq.Frame]) -> tuple[str, Event | Heartbeat | Unknown]:
+def _open(frames: Sequence[zmq.Frame]) -> tuple[str, Thing | Unknown]:
     """Topic and message. Raises BusError."""
     if len(frames) != 2:
         raise BusError(f"a message of {len(frames)} frames is not ours", cure="see who publishes on this endpoint")

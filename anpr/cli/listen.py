@@ -24,9 +24,9 @@ def listen(
         typer.Option(
             "--topic",
             metavar="PREFIX",
-            help="Print only what begins so: sighting.SITE.CAMERA, hit.SEVERITY.SITE, coverage.SITE.CAMERA, health.BOX."
-            " May be repeated.",
-            show_default="sighting. and hit.",
+            help="Print only what begins so: sighting.SITE.CAMERA, hit.SEVERITY.SITE, volatile.SEVERITY.SITE,"
+            " coverage.SITE.CAMERA, health.BOX. May be repeated.",
+            show_default="sighting., hit. and volatile.",
         ),
     ] = None,
     durable: Annotated[
@@ -59,10 +59,11 @@ def listen(
     ] = False,
 ) -> None:
     """Print each sighting and hit as it comes, and each gap: events that were missed. Ctrl-C ends it."""
-    from anpr.bus import ClientKeys, DurableSubscriber, Gap, Heartbeat, Subscriber
+    from anpr.bus import ClientKeys, DurableSubscriber, Gap, Subscriber
     from anpr.bus.events import topic_of
     from anpr.cli.lines import console
     from anpr.clock import SystemClock
+    from anpr.records import Event
 
     if durable is None and (cursor is not None or after is not None):
         raise typer.BadParameter("only --durable NAME has a memory", param_hint="--cursor, --after")
@@ -71,7 +72,7 @@ def listen(
     clock = SystemClock()
     until_seconds = None if seconds is None else clock.monotonic_seconds() + seconds
     keys = ClientKeys.load(key, *(box_key or ())) if key is not None else None
-    wanted = tuple(topics or ("sighting.", "hit."))
+    wanted = tuple(topics or ("sighting.", "hit.", "volatile."))
     out, told = console(), ""
     left = count
     subscriber: Subscriber | DurableSubscriber
@@ -99,7 +100,7 @@ def listen(
                     _print(item, out, as_json=as_json)
                 if isinstance(subscriber, DurableSubscriber):
                     subscriber.ack()
-                if left is not None and chosen and not isinstance(item, Gap | Heartbeat):
+                if left is not None and chosen and isinstance(item, Event):
                     left -= 1
     except KeyboardInterrupt:
         pass
@@ -107,9 +108,9 @@ def listen(
 
 
 def _print(item: Item, out: Console, *, as_json: bool) -> None:
-    from anpr.bus import Gap, Heartbeat
+    from anpr.bus import Gap, Heartbeat, VolatileHit
     from anpr.bus.events import encode
-    from anpr.cli.lines import printable, record_line
+    from anpr.cli.lines import hit_line, printable, record_line
 
     if as_json:
         text = json.dumps({"gap": asdict(item)}) if isinstance(item, Gap) else encode(item)[1].decode()
@@ -125,5 +126,7 @@ def _print(item: Item, out: Console, *, as_json: bool) -> None:
                 out.print(f"gap: {text}", style="bold magenta")
         case Heartbeat():
             out.print(f"box {printable(item.box)} lives, epoch {item.epoch}, last event {item.last_seq}", style="dim")
+        case VolatileHit():
+            out.print(hit_line(item.hit).append("  not on disk: the box's store fails", style="bold magenta"))
         case _:
             out.print(record_line(item.record))

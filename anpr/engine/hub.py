@@ -18,6 +18,7 @@ from anpr.bus import Bus, Publisher, Standing
 from anpr.clock import Clock
 from anpr.engine.judge import Judge
 from anpr.engine.messages import Passage
+from anpr.engine.volatile import VolatileHits
 from anpr.errors import BusError, StoreError
 from anpr.metrics import Counters, Histogram
 from anpr.records import CoverageGap, Event, Hit, Sighting
@@ -30,6 +31,8 @@ from anpr.watch.matcher import Match, Matcher
 
 MOST_WAITING = 256
 """Passages with their pictures, some 30 MB at most."""
+MOST_WAITING_BARE = 8192
+"""While the store fails: most of them without their pictures, some 60 MB."""
 MATCHED_AT_ONCE = 32
 """Passages that the lists are asked about with one question, which costs half as much as one for each."""
 MOST_GAPS_WAITING = 10_000
@@ -79,6 +82,9 @@ class Hub:
         self._clock = clock
         self._on_event = on_event
         self._group = GroupCommit(store, clock=clock)
+        self._volatile = VolatileHits(publisher, self.counters)
+        self._foretold = 0
+        """Of those that wait, the first so many have been looked through for hits that cannot wait."""
         self._waiting: deque[Passage] = deque()
         self._matches: deque[tuple[Match, ...]] = deque()
         """What the lists say of the first of them."""
@@ -96,7 +102,7 @@ class Hub:
     @property
     def full(self) -> bool:
         """True while nothing more can be taken."""
-        return len(self._waiting) >= MOST_WAITING
+        return len(self._waiting) >= (MOST_WAITING_BARE if self.failing else MOST_WAITING)
 
     @property
     def backlog(self) -> int:
@@ -198,16 +204,18 @@ class Hub:
         more = self._serve()
         now = self._clock.monotonic_seconds()
         if now < self._retry_at_seconds:
+            self._tell_volatile()
             wait_seconds = min(self._retry_at_seconds - now, self._keep_house())
             return 0.0 if more else min(wait_seconds, HEARTBEAT_CHECK_SECONDS)
         try:
             self._work(now + TICK_SECONDS)
-            self.failing = False
+            self._recovered()
         except StoreError as error:
             self.counters.add("store_failures")
             self.failing = True
             self._retry_at_seconds = now + RETRY_SECONDS
             self._log.error("store_failed", problem=str(error), waiting=self.backlog, retry_in_seconds=RETRY_SECONDS)
+            self._tell_volatile()
             if self.keeper is not None:
                 self.keeper.look()  # the disk may be full
             if self.store.stuck:
@@ -218,6 +226,25 @@ class Hub:
         due_in_seconds = self._group.due_in_seconds
         wait_seconds = HEARTBEAT_CHECK_SECONDS if due_in_seconds is None else due_in_seconds
         return min(wait_seconds, keeping_in_seconds, HEARTBEAT_CHECK_SECONDS)
+
+    def _tell_volatile(self) -> None:
+        """Tell the hits among what waits for a store that fails; if too much waits, let go of others' pictures."""
+        self._volatile.tell(self._group.hits)
+        while self._foretold < len(self._waiting):
+            passages = list(islice(self._waiting, self._foretold, self._foretold + MATCHED_AT_ONCE))
+            found = find_matches(self.matcher, [passage.sighting for passage in passages])
+            for passage, matches in zip(passages, found, strict=True):
+                self._volatile.tell(raise_hit(passage.sighting, match) for match in matches)
+                if passage.pictures and not matches and self._foretold >= MOST_WAITING:
+                    self._waiting[self._foretold] = msgspec.structs.replace(passage, pictures=())
+                    self.counters.add("pictures_not_stored", len(passage.pictures), reason="store failed")
+                self._foretold += 1
+
+    def _recovered(self) -> None:
+        if self.failing:
+            self.failing = False
+            self._foretold = 0
+            self._volatile.forget()
 
     def _keep_house(self) -> float:
         """Let the keeper purge for a moment, if no commit is late by it; in how many seconds it wants the next one."""
@@ -259,6 +286,7 @@ class Hub:
             self._add(self._waiting[0], self._matches[0])
             self._waiting.popleft()
             self._matches.popleft()
+            self._foretold = max(0, self._foretold - 1)
             self._publish(self._group.flush_if_due())
         self._judge_due(until_seconds)
 

@@ -42,6 +42,11 @@ class GroupCommit:
         return len(self._sightings) + len(self._hits) + len(self._gaps)
 
     @property
+    def hits(self) -> Sequence[Hit]:
+        """Those taken but not yet committed."""
+        return tuple(self._hits)
+
+    @property
     def due_in_seconds(self) -> float | None:
         """How long the group may still wait; None if it is empty."""
         return max(0.0, self._due_seconds - self._clock.monotonic_seconds()) if self.pending else None

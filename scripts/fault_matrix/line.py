@@ -180,7 +180,7 @@ class Line(Rig):
         return missing_numbers(self._heard())
 
     def _heard(self) -> list[int]:
-        events = (event for _, event in self.listener.messages() if "heartbeat" not in event["type"])
+        events = (event for _, event in self.listener.numbered())
         return [int(event["sequence"]) for event in events]
 
     def longest_silence(self) -> float:

@@ -41,6 +41,10 @@ class Listener:
         """(monotonic time of arrival, CloudEvent) of all messages whose topic begins so."""
         return [(at, event) for at, its_topic, event in list(self._messages) if its_topic.startswith(topic)]
 
+    def numbered(self) -> list[tuple[float, dict[str, Any]]]:
+        """The same of those that have a number of their own: neither heartbeats nor what is not on disk."""
+        return [(at, event) for at, event in self.messages() if "committed" in event]
+
     def _run(self) -> None:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         socket = context.socket(zmq.SUB)

@@ -46,6 +46,7 @@ class Rig(Play):
     def __init__(self, fault: Fault, *, folder: Path, times: int, quick: bool) -> None:
         super().__init__(fault, folder=folder, times=times, quick=quick)
         self.site = folder / "site.toml"
+        self.endpoint = f"tcp://127.0.0.1:{free_port()}"
         self.reliable_endpoint = f"tcp://127.0.0.1:{free_port()}"
         self.clock = folder / "clock"
         """Holds the seconds by which the hub's wall clock is wrong."""
@@ -243,7 +244,7 @@ class Rig(Play):
             site.write(f'\n[[lists]]\nname = "made-up"\nfile = "{plates}"\n')
 
     def _set_up(self) -> None:
-        self.write_site(self.site, reliable_endpoint=self.reliable_endpoint)
+        self.write_site(self.site, endpoint=self.endpoint, reliable_endpoint=self.reliable_endpoint)
         self.set_clock(0.0)
 
     def _prepare(self) -> None:

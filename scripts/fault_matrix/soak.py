@@ -119,7 +119,7 @@ def main(work: Path, pictures: Path, *, streams: int, hours: float, as_json: boo
         code = daemon.wait(STOP_SECONDS)
         problems = [] if code == 0 else [f"the daemon ended with {code}"]
         verdicts = _verdicts(cameras, listener, began=began, ended=ended)
-        numbers = [int(event["sequence"]) for _, event in listener.messages() if "heartbeat" not in event["type"]]
+        numbers = [int(event["sequence"]) for _, event in listener.numbered()]
         if missing_numbers(numbers):
             problems.append(f"{len(missing_numbers(numbers))} numbers missing on the bus")
         problems += _imbalances(daemon)

@@ -213,8 +213,8 @@ class Stage(Play):
         )
 
     def events_heard(self, *, since: float) -> list[dict[str, Any]]:
-        """All events that came after the monotonic time `since`, without the heartbeats."""
-        return [event for at, event in self.listener.messages() if at >= since and "heartbeat" not in event["type"]]
+        """All events that came after the monotonic time `since`."""
+        return [event for at, event in self.listener.numbered() if at >= since]
 
     def require_times(self) -> None:
         """No sighting may end before it begins, or last longer than a vehicle can."""
@@ -367,7 +367,7 @@ class Stage(Play):
 
     def _check_numbers(self, *, restarted: bool) -> None:
         """What was heard is numbered without a hole, each number once, and is what the store holds."""
-        numbered = [event for _, event in self.listener.messages() if "heartbeat" not in event["type"]]
+        numbered = [event for _, event in self.listener.numbered()]
         numbers = [int(event["sequence"]) for event in numbered]
         self.require(len(numbers) == len(set(numbers)), "each number once on the bus", sorted(numbers)[-5:])
         stored, unheard = stored_events(self.folder / "store"), missing_numbers(numbers)

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from making_records import GAPS, HITS, NAMES, SIGHTINGS, make_gap, make_hit, make_sighting
 
 import anpr
-from anpr.bus.events import MAX_MESSAGE_BYTES, Heartbeat, Unknown, decode, encode, schemas, topic_of, topic_part
+from anpr.bus.events import (
+    MAX_MESSAGE_BYTES,
+    Heartbeat,
+    Thing,
+    Unknown,
+    VolatileHit,
+    decode,
+    encode,
+    schemas,
+    topic_of,
+    topic_part,
+)
 from anpr.errors import BusError
 from anpr.records import Event, Record
 
@@ -31,14 +42,22 @@ HEARTBEATS = st.builds(
     sent_seconds=MILLISECONDS,
     interval_seconds=st.floats(0.1, 60),
 )
+VOLATILE = st.builds(
+    VolatileHit,
+    box=NAMES,
+    epoch=st.integers(0, 2**31 - 1),
+    last_seq=st.integers(0, 2**63 - 1),
+    told_seconds=MILLISECONDS,
+    hit=HITS,
+)
 
 
 def an_event(record: Record, seq: int = 1) -> Event:
     return Event(box="box-1", epoch=2, seq=seq, committed_seconds=1_767_225_601.25, record=record)
 
 
-@given(st.one_of(EVENTS, HEARTBEATS))
-def test_decode_gives_back_what_was_encoded(thing: Event | Heartbeat) -> None:
+@given(st.one_of(EVENTS, HEARTBEATS, VOLATILE))
+def test_decode_gives_back_what_was_encoded(thing: Thing) -> None:
     topic, payload = encode(thing)
     assert decode(payload) == thing
     assert topic == topic_of(thing).encode()

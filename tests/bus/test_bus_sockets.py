@@ -11,7 +11,7 @@ import pytest
 import zmq
 from making_records import make_hit, make_sighting
 
-from anpr.bus import Gap, Heartbeat, Publisher, Subscriber
+from anpr.bus import Gap, Heartbeat, Publisher, Subscriber, VolatileHit
 from anpr.bus.events import encode
 from anpr.clock import ManualClock, SystemClock
 from anpr.endpoints import stays_on_this_machine
@@ -105,6 +105,25 @@ def test_a_heartbeat_tells_what_was_missed_at_the_tail(wire: Wire) -> None:
     assert isinstance(wire.next(), Heartbeat)
     wire.beat()
     assert isinstance(wire.next(), Heartbeat)
+
+
+def test_a_hit_that_is_not_on_disk_has_no_number_and_tells_what_was_missed(opened: ExitStack) -> None:
+    wire = Wire(opened, topics=("hit.", "volatile.ALERT."))
+    wire.publisher.publish_volatile(make_hit(severity="CHECK"))
+    wire.publisher.publish(a_hit(1))
+    wire.publisher.publish_volatile(make_hit())
+    wire.publisher.publish(a_hit(2))
+    assert wire.next() == a_hit(1)
+    told = wire.next()
+    assert isinstance(told, VolatileHit)
+    assert (told.hit, told.last_seq, told.told_seconds) == (make_hit(), 1, round(wire.clock.wall_seconds(), 3))
+    assert wire.next() == a_hit(2)
+    wire.publisher.last_seq = 4
+    wire.publisher.publish_volatile(make_hit())
+    assert wire.next() == Gap(box="box-1", epoch=1, first_seq=3, last_seq=4, reason="missed")
+    assert isinstance(wire.next(), VolatileHit)
+    assert wire.subscriber.positions == {"box-1": (1, 4)}
+    assert wire.publisher.counters.counts["hits_told_volatile", "ALERT"] == 2
 
 
 def test_a_late_joiner_sees_no_gap_before_its_time(opened: ExitStack) -> None:

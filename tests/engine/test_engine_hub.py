@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -18,6 +18,7 @@ from anpr.engine.hub import Hub
 from anpr.engine.messages import Passage
 from anpr.engine.worker import Worker
 from anpr.errors import StoreError, WatchListError
+from anpr.metrics import Counters
 from anpr.records import CoverageGap, Event, Hit, Sighting
 from anpr.store import GroupCommit, Store
 from anpr.tracking.sighting import Origin
@@ -125,7 +126,7 @@ def test_latency_is_measured_from_the_frames_arrival(store: Store) -> None:
 
 def test_nothing_is_lost_while_the_disk_refuses(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     most = 20
-    monkeypatch.setattr(hub_module, "MOST_WAITING", most)
+    monkeypatch.setattr(hub_module, "MOST_WAITING_BARE", most)
     clock = ManualClock()
     hub = Hub(store, matcher("30A-123.45"), None, clock=clock)
     broken = True
@@ -159,6 +160,87 @@ def test_nothing_is_lost_while_the_disk_refuses(store: Store, monkeypatch: pytes
     assert not hub.full
     assert store.last_seq == 2 * most
     assert hub.totals().counts["events_committed", "hit"] == most
+
+
+class Hearer:
+    """A publisher that keeps what it is given."""
+
+    counters = Counters()
+
+    def __init__(self) -> None:
+        self.volatile: list[Hit] = []
+        self.events: list[Event] = []
+
+    def publish_volatile(self, hit: Hit) -> None:
+        self.volatile.append(hit)
+
+    def publish(self, event: Event) -> None:
+        self.events.append(event)
+
+    def turn(self) -> bool:
+        return False
+
+    def heartbeat(self) -> None: ...
+
+
+def test_hits_are_told_at_once_while_the_disk_refuses_and_again_when_they_are_on_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, broken, most = ManualClock(), True, 8
+    monkeypatch.setattr(hub_module, "MOST_WAITING", most)
+    monkeypatch.setattr(hub_module, "MOST_WAITING_BARE", 4 * most)
+    real_append = store.append
+
+    def append(*arguments: Any) -> Any:
+        if broken:
+            raise StoreError("the disk is dead")
+        return real_append(*arguments)
+
+    monkeypatch.setattr(store, "append", append)
+    hearer = Hearer()
+    hub = Hub(store, matcher("30A-123.45"), cast(Publisher, hearer), clock=clock)
+    preview, final = passages()
+    plain = msgspec.structs.replace(
+        final.sighting, text="51F67890", raw="51F67890", alternatives=(("51F67890", 1.0),), lattice=()
+    )
+    number = 0
+
+    def pass_by(sighting: Sighting) -> None:
+        nonlocal number
+        number += 1
+        hub.take(msgspec.structs.replace(preview, sighting=msgspec.structs.replace(sighting, id=f"{number:032}")))
+        hub.tick()
+        clock.advance(0.1)
+
+    pass_by(final.sighting)
+    clock.advance(1.0)
+    hub.tick()
+    assert [hit.sighting_id for hit in hearer.volatile] == [f"{1:032}"]
+    while not hub.full:
+        pass_by(final.sighting if number % 10 == 0 else plain)
+    assert hub.failing
+    assert number > most  # more than with their pictures
+    listed = [f"{each:032}" for each in range(1, number + 1) if each == 1 or each % 10 == 1]
+    assert [hit.sighting_id for hit in hearer.volatile] == listed  # each once, however often it was tried
+    assert not hearer.events
+    dropped = hub.counters.counts["pictures_not_stored", "store failed"]
+    assert 0 < dropped <= 2 * (number - most)
+    broken = False
+    clock.advance(2.0)
+    hub.tick()
+    hub.finish()
+    assert not hub.failing
+    assert not hub.full
+    told = {event.record.id: event.record for event in hearer.events if isinstance(event.record, Hit)}
+    assert set(told) == {hit.id for hit in hearer.volatile}
+    assert len(hearer.events) == number + len(listed)
+    pictures = [len(found.evidence) for each in range(1, number + 1) if (found := store.sighting(f"{each:032}"))]
+    assert len(pictures) == number
+    assert all(len(hit.evidence) == 2 for hit in told.values())
+    assert sum(2 - each for each in pictures) == dropped
+    pass_by(final.sighting)
+    hub.finish()
+    assert len(hearer.volatile) == len(listed)
 
 
 def test_what_the_store_refuses_at_the_end_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
