@@ -11,7 +11,7 @@ plate (square root of its area), so that one set of constants serves near and fa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, exp, floor, log, sqrt
+from math import ceil, exp, floor, hypot, log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,10 @@ class Prediction:
     """Square pixels."""
     variance_y: float
     variance_log_size: float
+
+    def distance_sizes(self, spot: Spot) -> float:
+        """How far the centre of `spot` is from the predicted one, in predicted sizes."""
+        return hypot(spot.x - self.x, spot.y - self.y) / self.size
 
     def log_density(self, spot: Spot) -> float:
         """Logarithm of the density of `spot`, per square plate size and per unit of log size."""

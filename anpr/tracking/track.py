@@ -43,6 +43,7 @@ class Track:
         "_log_sum",
         "_squares",
         "_weights",
+        "beside",
         "best_score",
         "clean_frames",
         "clean_reads",
@@ -92,6 +93,9 @@ class Track:
         """… and whether it was readable."""
         self.read_size = 0.0
         """Size of the largest plate that was readable."""
+        self.beside: Track | None = None
+        """One that was near when this one began, without a plate of its own in that picture or any since that shows
+        this one: the detector may have lost its plate and found it again a little beside."""
         self.doubted = False
         """True if the last readable read contradicts those before it."""
         self.looks: list[Look] = []

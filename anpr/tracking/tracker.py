@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,9 @@ from anpr.tracking.sighting import Origin
 from anpr.tracking.sparing import CLEAR_NATS, SEEN_LATELY, Attention, SpareOptions, attention, spare_reason
 from anpr.tracking.track import MOVED_SIZES, Track
 from anpr.tracking.vote import Vote, switch
+
+BESIDE_SIZES = 2.0
+"""A plate so many of its sizes (0.24 m each) from where another should be, and is not, may be that one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +160,28 @@ class Tracker:
                 continue
             else:
                 track, best = Track(self._number(), plate, read, moment), True
+                track.beside = self._unseen_near(spots[index], moment.pts_seconds, pairs.values())
                 self._live.append(track)
             touched.append(track)
             if best:
                 draft.pictures.append((track.number, index))
         for track in touched:
+            if track.beside in touched:
+                track.beside = None
             self._preview(track, draft)
         while len(self._live) > self.options.max_tracks:
             oldest = min(self._live, key=lambda track: track.last.pts_seconds)
             self.counters.add("tracks_cut", reason="too many")
             self._close(oldest, draft)
+
+    def _unseen_near(self, spot: Spot, pts_seconds: float, seen: Collection[int]) -> Track | None:
+        """The longest of the live tracks that should be near and is not among `seen`, by their places."""
+        near = [
+            track
+            for place, track in enumerate(self._live)
+            if place not in seen and track.motion.predict(pts_seconds).distance_sizes(spot) <= BESIDE_SIZES
+        ]
+        return max(near, key=lambda track: track.frames, default=None)
 
     def _number(self) -> int:
         self._next_number += 1
@@ -257,6 +272,7 @@ class Tracker:
             else:
                 self._tell(part, ballot, "final", draft)
                 self._gone.append(part)
+            part.beside = None
         while len(self._gone) > self.options.max_tracks:
             draft.closed.append(self._gone.pop(0).number)
 
@@ -283,6 +299,8 @@ class Tracker:
             # Noise is not read as a plate letter by letter.
             if settled.raw == settled.text or settled.probability >= options.plausible_probability:
                 return ""
+        if self._astray(track):
+            return "lost and found beside"
         if track.frames - min(track.gaps, 2) <= options.flicker_frames:
             return "flicker"
         seen_none = track.unreadable.get(NO_PLATE, 0) * 2 > track.reads_tried
@@ -291,6 +309,14 @@ class Tracker:
         if track.moved_sizes < MOVED_SIZES:
             return "stood still without a plate text"
         return ""
+
+    def _astray(self, track: Track) -> bool:
+        """Whether this is but a piece of another track's plate, which the detector put in the wrong place for a while:
+        the two were never seen in one picture, and either the other goes on after this one, or one that is longer has
+        begun where this one ended."""
+        if track.beside is not None and track.beside.last.pts_seconds > track.last.pts_seconds:
+            return True
+        return any(other.beside is track and other.frames > track.frames for other in self._live)
 
     def _join(self, track: Track, ballot: Vote | None, draft: _Draft) -> Vote | None:
         """Make `track` one with an earlier one that was lost, if it continues it; the vote that then holds."""

@@ -423,3 +423,47 @@ def test_where_the_reader_mostly_sees_no_plate_the_detector_must_be_surer():
     assert not grille.end()
     assert grille.counters.counts["tracks_dropped", "never surely a plate"] == 1
     assert len(passage("!no plate", *["!too blurred"] * 6).end()) == 1
+
+
+def texts(road):
+    return [each.text or each.unreadable for each in road.end()]
+
+
+@pytest.mark.parametrize("begins", [0, 4], ids=["its beginning", "its middle"])
+def test_a_plate_that_jumps_is_one_vehicle(begins):
+    """The detector puts a far plate a size and a half too far left in three pictures, where nothing can be read."""
+    road = Road()
+    for step in range(14):
+        astray = begins <= step < begins + 3
+        road.frame((400 - 75 * astray, 300 + 6 * step, "!blurred" if astray else "30A12345"))
+    assert texts(road) == ["30A12345"]
+    assert road.counters.counts["tracks_dropped", "lost and found beside"] == 1
+
+
+def test_a_vehicle_that_cannot_be_read_beside_another_is_a_vehicle():
+    road = Road()
+    for step in range(14):
+        plate, other = (400, 300 + 20 * step, "30A12345"), (325, 300 + 20 * step, "!blurred")
+        if step == 4:  # the first is missed as the second begins
+            road.frame(other)
+        else:
+            road.frame(plate, *([other] if 4 < step < 12 else []))
+    assert sorted(texts(road)) == ["30A12345", "blurred"]
+    assert not road.counters.counts.get(("tracks_dropped", "lost and found beside"))
+
+
+def test_what_is_read_beside_a_plate_that_comes_back_is_a_vehicle():
+    road = Road()
+    for step in range(14):
+        beside = 4 <= step < 8
+        road.frame((400 - 75 * beside, 300 + 6 * step, "51F67890" if beside else "30A12345"))
+    assert sorted(texts(road)) == ["30A12345", "51F67890"]
+
+
+def test_a_vehicle_that_cannot_be_read_is_told_though_another_follows_elsewhere():
+    road = Road()
+    for step in range(5):
+        road.frame((400, 300 + 30 * step, "!blurred"))
+    for step in range(9):
+        road.frame((900, 300 + 30 * step, "30A12345"))
+    assert texts(road) == ["blurred", "30A12345"]
