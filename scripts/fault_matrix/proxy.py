@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
-from collections.abc import Callable
-from contextlib import closing, suppress
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from scripts.fault_matrix.middleman import Middleman
 
 PIECE_BYTES = 1 << 16
-CLOSING_SECONDS = 0.05
-"""For the loop to close the sockets after their tasks have ended."""
 Mangle = Callable[[bytes], bytes | None]
 """Takes an RTP packet and gives what passes instead; None: nothing."""
 
 
-class Proxy:
-    """Between anpr and one camera, on 127.0.0.1. It runs in a thread of its own from `with` to the end of the block."""
+class Proxy(Middleman):
+    """Between anpr and one camera."""
 
     def __init__(self, target_port: int) -> None:
-        self.port = 0
+        super().__init__(target_port)
         self.mangle: Mangle | None = None
         """Done to each RTP packet from the camera. Set it from any thread."""
         self.delay: Callable[[], float] | None = None
@@ -30,24 +27,7 @@ class Proxy:
         """How many bytes to leave out of the stream after each packet, framing and all."""
         self.packets_seen = 0
         self.packets_harmed = 0
-        self._target_port = target_port
         self._dead_before = -1
-        self._number = 0
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
-        self._stopped = asyncio.Event()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._ready.wait()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
 
     def go_dead(self) -> None:
         """From now on nothing passes and nobody is told: connections that stand, and new ones until `revive`."""
@@ -57,47 +37,22 @@ class Proxy:
         """New connections pass; those that stood stay dead, as after a router has forgotten them."""
         self._dead_before = self._number
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._serve())
-        self._loop.close()
+    def ways(
+        self,
+        near: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        far: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        number: int,
+    ) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
+        return self._copy(near[0], far[1], number), self._copy_harmed(far[0], near[1], number)
 
-    async def _serve(self) -> None:
-        server = await asyncio.start_server(self._join, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._stopped.wait()
-        server.close()
-        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
-        await asyncio.sleep(CLOSING_SECONDS)
-
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._number += 1
-        number = self._number
-        with suppress(OSError, asyncio.CancelledError), closing(writer):  # the thread's end cancels what stands
-            await self._until_alive(number)
-            camera_reader, camera_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
-            with closing(camera_writer):
-                up = asyncio.create_task(self._copy(reader, camera_writer, number))
-                down = asyncio.create_task(self._copy_harmed(camera_reader, writer, number))
-                try:
-                    await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    up.cancel()
-                    down.cancel()
-                    await asyncio.gather(up, down, return_exceptions=True)
-
-    async def _until_alive(self, number: int) -> None:
+    async def may_pass(self, number: int) -> None:
         """Wait while the line is dead; for ever, if this connection is one that stood when it died."""
         while number <= self._dead_before:
             await asyncio.sleep(0.05)
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         while piece := await reader.read(PIECE_BYTES):
-            await self._until_alive(number)
+            await self.may_pass(number)
             writer.write(piece)
             await writer.drain()
 
@@ -105,7 +60,7 @@ class Proxy:
         """RTSP answers pass as they are; RTP packets pass through what is set."""
         while True:
             first = await reader.readexactly(1)
-            await self._until_alive(number)
+            await self.may_pass(number)
             if first != b"$":
                 writer.write(first + await reader.readuntil(b"\n"))
                 await writer.drain()

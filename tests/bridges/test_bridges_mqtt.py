@@ -7,7 +7,6 @@ import json
 import shutil
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ import pytest
 
 pytest.importorskip("paho.mqtt", reason="needs the extra `bridges`: paho-mqtt")
 
-from bridge_fakes import free_port, make_certificate, make_event, running_box, running_bridge, until
+from bridge_fakes import Program, free_port, make_certificate, make_event, running_box, running_bridge, until
 from making_records import make_gap, make_hit, make_sighting
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
@@ -34,42 +33,13 @@ MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sb
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: scripts/install_servers")
 
 
-class Broker:
-    """mosquitto on loopback, which forgets nothing when it is killed, for it keeps nothing."""
+class Broker(Program):
+    """mosquitto, which forgets everything when it is killed, for it keeps nothing."""
 
     def __init__(self, folder: Path, *lines: str) -> None:
-        self.port = free_port()
-        self.file = folder / "mosquitto.conf"
-        self.file.write_text(
-            "\n".join([f"listener {self.port} 127.0.0.1", "allow_anonymous true", "user root", *lines, ""])
-        )
-        self.process = self._start()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [str(MOSQUITTO), "-c", str(self.file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        until(self._listens)
-        return process
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def restart(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.process = self._start()
-
-
-@contextmanager
-def running_broker(folder: Path, *lines: str) -> Iterator[Broker]:
-    broker = Broker(folder, *lines)
-    try:
-        yield broker
-    finally:
-        broker.process.kill()
-        broker.process.wait()
+        port, file = free_port(), folder / "mosquitto.conf"
+        file.write_text("\n".join([f"listener {port} 127.0.0.1", "allow_anonymous true", "user root", *lines, ""]))
+        super().__init__(str(MOSQUITTO), "-c", str(file), port=port)
 
 
 class Listener:
@@ -175,7 +145,7 @@ def test_what_onvif_has_no_place_for_is_left_out(record: Any) -> None:
 @needs_mosquitto
 def test_what_the_broker_acknowledges_has_arrived(tmp_path: Path) -> None:
     events = [make_event(seq) for seq in range(1, 46)]
-    with running_broker(tmp_path) as broker, listening(broker.port) as listener:
+    with Broker(tmp_path) as broker, listening(broker.port) as listener:
         assert send(broker.port, *events) == [Accepted()] * 45
         until(lambda: len(listener.messages) == 45)
         assert [decode(message.payload) for message in listener.messages] == events
@@ -188,7 +158,7 @@ def test_what_the_broker_does_not_let_us_publish_is_not_taken_for_published(tmp_
     acl = tmp_path / "acl"
     acl.write_text("topic read #\ntopic write anpr/hit/#\n")
     acl.chmod(0o644)
-    with running_broker(tmp_path, f"acl_file {acl}") as broker:
+    with Broker(tmp_path, f"acl_file {acl}") as broker:
         allowed, refused = send(broker.port, make_event(1, make_hit()), make_event(2))
     assert allowed == Accepted()
     assert isinstance(refused, Later)
@@ -198,7 +168,7 @@ def test_what_the_broker_does_not_let_us_publish_is_not_taken_for_published(tmp_
 @needs_mosquitto
 def test_what_is_larger_than_the_broker_takes_is_refused_for_good(tmp_path: Path) -> None:
     large = make_event(2, make_sighting(id="large", raw="A" * 5000))
-    with running_broker(tmp_path, "max_packet_size 5000") as broker:
+    with Broker(tmp_path, "max_packet_size 5000") as broker:
         outcomes = send(broker.port, make_event(1), large, make_event(3))
     assert [type(outcome) for outcome in outcomes] == [Accepted, Refused, Accepted]
     assert isinstance(outcomes[1], Refused)
@@ -207,7 +177,7 @@ def test_what_is_larger_than_the_broker_takes_is_refused_for_good(tmp_path: Path
 
 @needs_mosquitto
 def test_a_wrong_password_is_told(tmp_path: Path) -> None:
-    with running_broker(tmp_path, "allow_anonymous false") as broker:
+    with Broker(tmp_path, "allow_anonymous false") as broker:
         (outcome,) = send(broker.port)
     assert isinstance(outcome, Later)
     assert outcome.reason == "not allowed"
@@ -236,7 +206,7 @@ def test_a_server_that_says_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 def test_over_tls_only_a_trusted_broker_is_given_anything(tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path)
     events = [make_event(seq) for seq in range(1, 51)]
-    with running_broker(tmp_path, f"certfile {certificate}", f"keyfile {key}") as broker:
+    with Broker(tmp_path, f"certfile {certificate}", f"keyfile {key}") as broker:
         trusting = ssl.create_default_context(cafile=certificate)
         assert send(broker.port, *events, tls=trusting) == [Accepted()] * 50
         (outcome,) = send(broker.port, *events, tls=ssl.create_default_context())
@@ -246,13 +216,13 @@ def test_over_tls_only_a_trusted_broker_is_given_anything(tmp_path: Path) -> Non
 
 @needs_mosquitto
 def test_what_the_form_leaves_out_is_not_published(tmp_path: Path) -> None:
-    with running_broker(tmp_path) as broker:
+    with Broker(tmp_path) as broker:
         assert send(broker.port, make_event(1, make_gap()), make=onvif_letter) == [LeftOut("form")]
 
 
 @needs_mosquitto
 def test_kill_9_of_bridge_and_broker_loses_nothing(tmp_path: Path) -> None:
-    with running_box(tmp_path) as box, running_broker(tmp_path) as broker, listening(broker.port) as listener:
+    with running_box(tmp_path) as box, Broker(tmp_path) as broker, listening(broker.port) as listener:
         file = tmp_path / "bridge.toml"
         file.write_text(
             f'dead_letters = "dead.jsonl"\n[feed]\nendpoint = "{box.endpoint}"\nconsumer = "bridge"\n'

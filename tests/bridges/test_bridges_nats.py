@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
-import subprocess
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +13,7 @@ import pytest
 pytest.importorskip("nats", reason="needs the extra `bridges`: nats-py")
 
 import nats
-from bridge_fakes import free_port, make_event, running_box, running_bridge, until
+from bridge_fakes import Program, free_port, make_event, running_box, running_bridge, until
 from making_records import make_hit, make_sighting
 from nats.js import JetStreamContext
 from nats.js.api import StorageType, StreamConfig
@@ -32,32 +29,15 @@ needs_server = pytest.mark.skipif(SERVER is None, reason="nats-server is not ins
 T = TypeVar("T")
 
 
-class Server:
-    """nats-server on loopback with JetStream, which writes each message through to the disk."""
+class Server(Program):
+    """nats-server with JetStream, which writes each message through to the disk."""
 
     def __init__(self, folder: Path, *lines: str) -> None:
-        self.port = free_port()
-        self.url = f"nats://127.0.0.1:{self.port}"
-        self.file = folder / "nats.conf"
+        port, file = free_port(), folder / "nats.conf"
+        self.url = f"nats://127.0.0.1:{port}"
         storage = f'jetstream {{ store_dir: "{folder}/jetstream" }}'
-        self.file.write_text("\n".join([f"listen: 127.0.0.1:{self.port}", storage, *lines, ""]))
-        self.process = self._start()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [str(SERVER), "-c", str(self.file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        until(self._listens)
-        return process
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def restart(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.process = self._start()
+        file.write_text("\n".join([f"listen: 127.0.0.1:{port}", storage, *lines, ""]))
+        super().__init__(str(SERVER), "-c", str(file), port=port)
 
     def ask(self, question: Callable[[JetStreamContext], Coroutine[Any, Any, T]]) -> T:
         """The answer of its JetStream."""
@@ -92,16 +72,6 @@ class Server:
         return self.ask(question)
 
 
-@contextmanager
-def running_server(folder: Path, *lines: str) -> Iterator[Server]:
-    server = Server(folder, *lines)
-    try:
-        yield server
-    finally:
-        server.process.kill()
-        server.process.wait()
-
-
 def send(url: str, *events: Event, **options: Any) -> list[Outcome]:
     async def work() -> list[Outcome]:
         sink = NatsSink(NatsOptions(url=url, name="bridge", timeout_seconds=3.0, **options))
@@ -130,7 +100,7 @@ def test_the_letter() -> None:
 @needs_server
 def test_what_comes_twice_is_kept_once_and_in_order(tmp_path: Path) -> None:
     events = [make_event(seq) for seq in range(1, 65)]
-    with running_server(tmp_path) as server:
+    with Server(tmp_path) as server:
         server.add_stream()
         assert send(server.url, *events[:40]) == [Accepted()] * 40
         assert send(server.url, *events[20:], stream="ANPR") == [Accepted()] * 44
@@ -142,14 +112,14 @@ def test_what_comes_twice_is_kept_once_and_in_order(tmp_path: Path) -> None:
 
 @needs_server
 def test_without_a_stream_nothing_is_taken_for_delivered(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
+    with Server(tmp_path) as server:
         (outcome,) = send(server.url)
     assert outcome == Later("no such address", "no stream takes the subject anpr.sighting.north.gate-1")
 
 
 @needs_server
 def test_another_stream_than_the_file_names_is_told(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
+    with Server(tmp_path) as server:
         server.add_stream()
         (outcome,) = send(server.url, stream="OTHER")
     assert isinstance(outcome, Later)
@@ -158,7 +128,7 @@ def test_another_stream_than_the_file_names_is_told(tmp_path: Path) -> None:
 
 @needs_server
 def test_a_full_stream_is_asked_again(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
+    with Server(tmp_path) as server:
         server.add_stream(max_msgs=1, discard="new")
         first, second = send(server.url, make_event(1), make_event(2))
     assert first == Accepted()
@@ -170,7 +140,7 @@ def test_a_full_stream_is_asked_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["server", "stream"])
 def test_what_is_too_large_is_refused_for_good(tmp_path: Path, where: str) -> None:
     large = make_event(2, make_sighting(id="large", raw="A" * 8000))
-    with running_server(tmp_path, *(["max_payload: 8000"] if where == "server" else [])) as server:
+    with Server(tmp_path, *(["max_payload: 8000"] if where == "server" else [])) as server:
         server.add_stream(**({"max_msg_size": 8000} if where == "stream" else {}))
         outcomes = send(server.url, make_event(1), large, make_event(3))
     assert [type(outcome) for outcome in outcomes] == [Accepted, Refused, Accepted]
@@ -180,7 +150,7 @@ def test_what_is_too_large_is_refused_for_good(tmp_path: Path, where: str) -> No
 
 @needs_server
 def test_a_wrong_token_is_told(tmp_path: Path) -> None:
-    with running_server(tmp_path, "authorization { token: right }") as server:
+    with Server(tmp_path, "authorization { token: right }") as server:
         (outcome,) = send(server.url, token="wrong")
     assert isinstance(outcome, Later)
     assert outcome.reason == "not allowed"
@@ -195,7 +165,7 @@ def test_a_server_that_is_not_there_is_told() -> None:
 @needs_server
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # nats-py leaves a socket that was late
 def test_kill_9_of_bridge_and_server_loses_nothing(tmp_path: Path) -> None:
-    with running_box(tmp_path) as box, running_server(tmp_path) as server:
+    with running_box(tmp_path) as box, Server(tmp_path) as server:
         server.add_stream()
         file = tmp_path / "bridge.toml"
         file.write_text(
