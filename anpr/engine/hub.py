@@ -46,7 +46,8 @@ LONGEST_PASSAGE_SECONDS = 3600.0
 """How far before its newest record an earlier run may have left a passage open: a jam holds vehicles in view."""
 KEPT_LATENCIES = 10_000
 KEEPING_SECONDS = 0.010
-"""How long old things may be purged at a stretch: less than a commit waits for others."""
+"""How long old things may be purged at a stretch. A commit that waits for others waits as much longer: with
+`MAX_WAIT_SECONDS`, 15 ms at most."""
 KEEPING_PAUSE_SECONDS = 0.2
 """Between such stretches, while there is other work."""
 
@@ -247,12 +248,12 @@ class Hub:
             self._volatile.forget()
 
     def _keep_house(self) -> float:
-        """Let the keeper purge for a moment, if no commit is late by it; in how many seconds it wants the next one."""
+        """Let the keeper purge for a moment, unless a commit is due; in how many seconds it wants the next one."""
         if self.keeper is None:
             return HEARTBEAT_CHECK_SECONDS
         now, due_in_seconds = self._clock.monotonic_seconds(), self._group.due_in_seconds
-        if due_in_seconds is not None and due_in_seconds < KEEPING_SECONDS and not self.failing:
-            return due_in_seconds
+        if due_in_seconds is not None and due_in_seconds <= 0.0 and not self.failing:
+            return 0.0
         if now >= self._keeping_due_seconds:
             wait_seconds = self.keeper.turn(KEEPING_SECONDS)
             busy = bool(self._waiting or self._gaps)

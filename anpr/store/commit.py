@@ -9,6 +9,9 @@ from anpr.errors import StoreError
 from anpr.records import CoverageGap, Event, Hit, Sighting
 from anpr.store.store import Store
 
+MAX_WAIT_SECONDS = 0.005
+"""For others to share a commit. No longer, as a busy store groups by itself: more comes while it writes."""
+
 
 class GroupCommit:
     """Collects records for a store and commits them when the group is full or old enough.
@@ -23,7 +26,7 @@ class GroupCommit:
         *,
         clock: Clock,
         max_records: int = 64,
-        max_wait_seconds: float = 0.020,
+        max_wait_seconds: float = MAX_WAIT_SECONDS,
         max_pending: int = 4096,
     ) -> None:
         self._store = store
