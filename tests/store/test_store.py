@@ -263,7 +263,7 @@ def test_a_failed_commit_loses_nothing_and_can_be_tried_again(tmp_path: Path, cl
 
 
 def test_a_group_is_committed_when_full_or_old_enough(store: Store, clock: ManualClock) -> None:
-    group = GroupCommit(store, clock=clock, max_records=3)
+    group = GroupCommit(store, clock=clock, max_records=3, max_wait_seconds=0.020)
     assert group.due_in_seconds is None
     assert group.flush_if_due() == ()
     group.add(make_sighting(id="a"))
