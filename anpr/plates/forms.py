@@ -102,10 +102,10 @@ def _forms() -> tuple[Form, ...]:
     for letters in (STATE_LETTERS, OTHER_LETTERS):
         add("car", province, ("series", ((letters,),)), digits=(4, 5))
         add("motorbike", province, ("series", ((letters, "123456789"),)), digits=(4, 5))
+        add("motorbike", province, ("series", ((letters, SECOND_LETTERS),)), digits=(4, 5))
     add("motorbike", province, ("series", (("R", "123456789"),)), digits=(4,))
     add("special", province, ("series", _words(*SPECIAL_CODES)), digits=(4, 5))
     add("agricultural", province, ("series", _words("LA")), digits=(4,))
-    add("motorbike", province, ("series", ((SERIES_LETTERS, SECOND_LETTERS),)), digits=(4, 5))
     add("motorbike_electric", province, ("series", (("M", "D"), ("M", "D", "123456789"))), digits=(5,))
     add("foreign", province, organisation, foreign, digits=(2, 3))
     add("foreign", province, foreign, organisation, digits=(2, 3))

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -63,6 +63,7 @@ def exhaustive(log_probs: NDArray[np.float32], colour: Colour, lines: int | None
     lines=st.sampled_from([None, 1, 2]),
     slots=st.sampled_from([8, 10, 12]),
 )
+@example(choices=[*"20", "AN", *"A0001"], seed=0, colour="blue", lines=None, slots=8)
 def test_settle_equals_brute_force(
     choices: list[str], seed: int, colour: Colour, lines: int | None, slots: int
 ) -> None:
