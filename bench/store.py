@@ -32,10 +32,11 @@ from anpr.clock import SystemClock
 from anpr.ops.plate_codes import BITS, decode, encode
 from anpr.records import Event, Hit, Sighting
 from anpr.store import Query, Store, column_file
+from anpr.store.batch import Batch
 from anpr.store.chain import NO_END
 from anpr.store.columns import Columns, arrange
 from anpr.store.finder import state_of
-from anpr.store.partition import Name, Partition
+from anpr.store.partition import Name, Partition, id_key
 from anpr.store.partitions import DAYS, make
 from anpr.store.query import Look, Question
 from anpr.store.root import MAP_SIZE_BYTES
@@ -233,13 +234,16 @@ def fill_whole(path: Path, fleet: Fleet, count: int) -> None:
 
 def put(partition: Partition, events: Sequence[Event], key: SigningKey) -> None:
     """Write events as `Store.append` does, some commits' worth of them at once, and not synced."""
-    chained = [(event.seq, encode_row(event)) for event in events]
+    assert partition.chain is not None
     with partition.writing() as txn:
-        for event, (_, row) in zip(events, chained):
-            partition.put(txn, event, row, None)
-        for first in range(0, len(chained), ROWS_A_COMMIT):
-            assert partition.chain is not None
-            partition.chain.note(txn, chained[first : first + ROWS_A_COMMIT], key)
+        for first in range(0, len(events), ROWS_A_COMMIT):
+            batch, chained = Batch(partition, txn), []
+            for event in events[first : first + ROWS_A_COMMIT]:
+                row = encode_row(event)
+                batch.add(event, row, key=id_key(event.record))
+                chained.append((event.seq, row))
+            batch.write()
+            partition.chain.note(txn, chained, key)
 
 
 def fill_light(path: Path, fleet: Fleet, count: int, asked: Sequence[Query]) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from anpr.bridges.sink import LeftOut, Refused
 from anpr.bridges.webhook import Request
 from anpr.bus.events import topic_part
+from anpr.plates.pseudonym import is_pseudonym
 from anpr.records import Event, Sighting
 
 CONTEXT = (
@@ -70,7 +71,7 @@ def anpr_flow_observed(sighting: Sighting, *, place: tuple[float, float], receiv
 
 def _vehicle(sighting: Sighting) -> dict[str, Any]:
     vehicle: dict[str, Any] = {}
-    if sighting.text:
+    if sighting.text and not is_pseudonym(sighting.text):
         vehicle["licensePlate"] = {"identifier": sighting.text, "confidence": sighting.probability}
         vehicle["country"] = {"code": "VN"}
     if sighting.direction in _DIRECTIONS:

@@ -15,6 +15,7 @@ import msgspec
 
 from anpr.bridges.mqtt import Letter, properties_of
 from anpr.bus.events import topic_part
+from anpr.plates.pseudonym import is_pseudonym
 from anpr.records import Event, Sighting
 
 RULE = "anpr"
@@ -25,9 +26,12 @@ _VEHICLE_TYPES = {"car": "Car", "van": "Car", "bus": "Bus", "truck": "Truck", "m
 
 
 def onvif_letter(event: Event, *, prefix: str) -> Letter | None:
-    """The message for the final revision of a passage; None for all else: ONVIF's event is not revised or withdrawn."""
+    """The message for the final revision of a passage; None for all else: ONVIF's event is not revised or withdrawn,
+    and a pseudonym is no plate."""
     sighting = event.record
-    if not isinstance(sighting, Sighting) or sighting.state != "final" or not sighting.text:
+    if not isinstance(sighting, Sighting) or sighting.state != "final":
+        return None
+    if not sighting.text or is_pseudonym(sighting.text):
         return None
     topic = f"{prefix}/onvif-ej/RuleEngine/Recognition/LicensePlate/&{topic_part(sighting.camera_id)}/{RULE}"
     return Letter(topic, msgspec.json.encode(onvif_event(sighting)), "application/json", properties_of(event))

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from anpr.plates.provinces import VIETNAM_TIME
+from anpr.plates.pseudonym import Pseudonyms
 
 DEFAULT_STORE = Path("/var/lib/anpr")
 
@@ -61,6 +62,10 @@ OneOffOption = Annotated[
 AlikeOption = Annotated[
     bool, typer.Option("--alike", help="Plates too with one character that is easily taken for the one given.")
 ]
+PseudonymsOption = Annotated[
+    bool,
+    typer.Option("--pseudonyms", help="Passages too whose plate gave way to its pseudonym; asks for the box's key."),
+]
 FromOption = Annotated[
     datetime | None,
     typer.Option("--from", parser=parse_time, metavar="TIME", help="Not before: 2026-01-31, 2026-01-31T18:00, 2h."),
@@ -76,6 +81,13 @@ DirectionOption = Annotated[str, typer.Option(help="approaching, receding or unk
 ListOption = Annotated[str, typer.Option("--list", metavar="NAME", help="With a hit of this watch-list.")]
 RuleOption = Annotated[str, typer.Option("--rule", metavar="NAME", help="With a hit of this rule.")]
 SeverityOption = Annotated[str, typer.Option(help="With a hit of this severity: INFO, CHECK or ALERT.")]
+
+
+def keys_of(store: Path, *, pseudonyms: bool) -> tuple[Pseudonyms, ...]:
+    """The keys that a search with pseudonyms needs. Raises StoreError."""
+    from anpr.store.pseudonym_key import all_keys
+
+    return all_keys(store) if pseudonyms else ()
 
 
 def near_of(*, one_off: bool, alike: bool) -> Literal["exact", "one_off", "alike"]:

@@ -45,11 +45,13 @@ def export(
     from anpr.store import Store
     from anpr.store.audit import Request
     from anpr.store.bundle import write_bundle
+    from anpr.store.replacement import replacement_of
 
     with Store.open(store, clock=SystemClock(), read_only=True) as opened:
         row, proof = opened.evidence_of(record)
+        replacement = replacement_of(opened.root, opened.partitions, proof.seq)
         opened.audit.append(Request("evidence", purpose, case, {"id": record, "folder": str(into)}), rows=1)
-        names = write_bundle(into, row, proof, opened.evidence)
+        names = write_bundle(into, row, proof, opened.evidence, replacement=replacement)
     print("\n".join(str(into / name) for name in names))
 
 
@@ -70,6 +72,7 @@ def verify(
             "fingerprint": verdict.fingerprint,
             "key_given": key is not None,
             "event": verdict.record,
+            "pseudonymised_at": verdict.pseudonymised_at,
         }
         print(json.dumps(told, ensure_ascii=False))
     else:
@@ -79,6 +82,10 @@ def verify(
             record = verdict.record["record"]
             said = f"{record.get('display', '')} at {record.get('camera_id', '')} of box {verdict.record['box']}"
             print(printable(f"✔ unaltered: {said}, event {verdict.record['seq']}"))
+            if verdict.pseudonymised_at:
+                print(
+                    printable(f"its plate gave way to a pseudonym at {verdict.pseudonymised_at}; its pictures are gone")
+                )
         if verdict.fingerprint:
             print(f"signed by the key {verdict.fingerprint}")
         if key is None:

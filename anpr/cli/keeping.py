@@ -10,7 +10,16 @@ from typing import Annotated
 import typer
 
 from anpr.cli import exits
-from anpr.cli.asking import DEFAULT_STORE, CaseOption, FromOption, PlateOption, ReasonOption, StoreOption, parse_time
+from anpr.cli.asking import (
+    DEFAULT_STORE,
+    CaseOption,
+    FromOption,
+    PlateOption,
+    PurposeOption,
+    ReasonOption,
+    StoreOption,
+    parse_time,
+)
 from anpr.cli.telling import tell
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -74,14 +83,19 @@ def release(
     print(f"{was.id} is released")
 
 
-def holds(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
-    """Print the legal holds: what is held, by whom, since when and why."""
+def holds(
+    purpose: PurposeOption, case: CaseOption, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False
+) -> None:
+    """Print the legal holds: what is held, by whom, since when and why. Who asked is written to the audit log first."""
     import msgspec
 
     from anpr.cli.lines import printable
+    from anpr.clock import SystemClock
+    from anpr.store.audit import AuditLog, Request
     from anpr.store.holding import all_holds
 
     found = all_holds(store).holds
+    AuditLog(store, clock=SystemClock()).append(Request("holds", purpose, case), rows=len(found))
     if as_json:
         print(msgspec.json.encode(found).decode())
         return
@@ -101,7 +115,8 @@ def purge(
 ) -> None:
     """Say what is due by the site's retention, or purge it now; a box that runs does so by itself.
 
-    With --now the box must not run. Exit code 1 if the clock is in doubt: then nothing is purged.
+    With --now the box must not run. Exit code 1 if the clock is in doubt: then nothing is purged; 74 if something
+    failed: what was purged all the same is told.
     """
     from anpr import log
     from anpr.clock import SystemClock
@@ -119,14 +134,17 @@ def purge(
     else:
         told = forecast(config.store.path, policy, consumers=consumers, clock=SystemClock())
     if as_json:
-        print(json.dumps({"due": list(told.due), "problems": list(told.problems)}, ensure_ascii=False))
+        problems = [*told.problems, *([str(told.failure)] if told.failure else [])]
+        print(json.dumps({"due": list(told.due), "problems": problems}, ensure_ascii=False))
     else:
         for line in told.due:
             print(line)
         for problem in told.problems:
             print(f"✖ {problem}")
-        if not told.due:
+        if not told.due and told.failure is None:
             tell("nothing is due")
+    if told.failure is not None:
+        raise told.failure
     raise typer.Exit(exits.FINDINGS if told.problems else exits.OK)
 
 

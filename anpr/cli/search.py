@@ -20,11 +20,13 @@ from anpr.cli.asking import (
     OneOffOption,
     PlateOption,
     ProvinceOption,
+    PseudonymsOption,
     PurposeOption,
     RuleOption,
     SeverityOption,
     StoreOption,
     ToOption,
+    keys_of,
     near_of,
 )
 from anpr.cli.telling import tell
@@ -36,6 +38,7 @@ def search(
     plate: PlateOption = "",
     one_off: OneOffOption = False,
     alike: AlikeOption = False,
+    pseudonyms: PseudonymsOption = False,
     from_time: FromOption = None,
     to_time: ToOption = None,
     camera: CameraOption = "",
@@ -78,6 +81,7 @@ def search(
         list_name=list_name,
         rule=rule,
         severity=severity,
+        pseudonyms=keys_of(store, pseudonyms=pseudonyms),
         limit=limit,
         cursor=cursor,
     )

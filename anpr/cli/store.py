@@ -1,4 +1,5 @@
-"""`anpr store check|backup|compact|upgrade|columns|export`: the care of a store; keeping.py has holds and purges."""
+"""`anpr store check|backup|compact|set-aside|upgrade|columns|export`: the care of a store; keeping.py has holds and
+purges."""
 
 from __future__ import annotations
 
@@ -22,11 +23,14 @@ from anpr.cli.asking import (
     OneOffOption,
     PlateOption,
     ProvinceOption,
+    PseudonymsOption,
     PurposeOption,
+    ReasonOption,
     RuleOption,
     SeverityOption,
     StoreOption,
     ToOption,
+    keys_of,
     near_of,
 )
 from anpr.cli.keeping import confirm_clock, hold, holds, purge, purges, release
@@ -37,7 +41,7 @@ for verb in (hold, release, holds, purge, purges):
     app.command()(verb)
 app.command("confirm-clock")(confirm_clock)
 
-_CHECKED = ("events_checked", "links_checked", "kept_checked", "pictures_checked")
+_CHECKED = ("events_checked", "links_checked", "pseudonymised_checked", "kept_checked", "pictures_checked")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -76,17 +80,23 @@ def check(
 @app.command()
 def backup(
     into: Annotated[Path, typer.Argument(metavar="INTO", help="A folder that does not exist yet, on another disk.")],
+    purpose: PurposeOption,
+    case: CaseOption,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
     """Copy events, pictures and the audit log, also while the box runs, with a list of all files and their SHA-256.
 
-    The key that signs evidence is not copied. Exit code 1 if pictures in the store were altered.
+    The key that signs evidence is not copied. Who asked and why is written to the audit log first, and how many events
+    there are before the copy gets its name. Exit code 1 if pictures in the store were altered.
     """
     from anpr.clock import SystemClock
+    from anpr.store.audit import AuditLog, Request
     from anpr.store.backup import back_up
 
-    manifest = back_up(store, into, clock=SystemClock())
+    audit = AuditLog(store, clock=SystemClock())
+    request = Request("backup", purpose, case, {"folder": str(into)})
+    manifest = back_up(store, into, clock=SystemClock(), note=lambda events: audit.append(request, rows=events))
     size = sum(entry.bytes for entry in manifest.files)
     altered = list(manifest.pictures_altered)
     if as_json:
@@ -110,6 +120,33 @@ def compact(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> 
         print(json.dumps(done._asdict()))
     else:
         print(f"{done.before_bytes:,} bytes before, {done.after_bytes:,} after")
+
+
+@app.command("set-aside")
+def set_aside(
+    reason: ReasonOption, case: CaseOption, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False
+) -> None:
+    """Set days whose files are damaged aside, so that the box starts again; only while nothing has the store open.
+
+    What they hold is not found any more. No number is given twice. Who asked, and why, is written to the audit log
+    first, what is lost to the journal of purges. Exit code 1 if no day is damaged.
+    """
+    from anpr.clock import SystemClock
+    from anpr.store.aside import set_aside as put_aside
+
+    done = put_aside(store, reason=reason, case=case, clock=SystemClock())
+    if as_json:
+        print(json.dumps([{**day._asdict(), "folder": str(day.folder)} for day in done], ensure_ascii=False))
+    for day in done if not as_json else ():
+        print(f"{day.day}: {day.damage}")
+        to = f" to {day.last_seq:,}" if day.last_seq >= day.first_seq else " on"
+        print(f"  events from {day.first_seq:,}{to} are not found any more; it lies in {day.folder}")
+        print(f"  {day.readable:,} of them can be read, at least {day.unreadable:,} cannot")
+        for consumer, numbers in day.undelivered.items():
+            print(f"  {numbers:,} of them were not acknowledged by {consumer}")
+    if not done:
+        tell("no day is damaged")
+    raise typer.Exit(exits.OK if done else exits.FINDINGS)
 
 
 @app.command()
@@ -154,6 +191,7 @@ def export(
     plate: PlateOption = "",
     one_off: OneOffOption = False,
     alike: AlikeOption = False,
+    pseudonyms: PseudonymsOption = False,
     from_time: FromOption = None,
     to_time: ToOption = None,
     camera: CameraOption = "",
@@ -182,7 +220,7 @@ def export(
     from anpr.store.query import MAX_LIMIT
 
     format_of(file)
-    if records == "hits" and any((plate, one_off, alike, province, kind, colour, direction)):
+    if records == "hits" and any((plate, one_off, alike, pseudonyms, province, kind, colour, direction)):
         raise typer.BadParameter("hits are exported by time, camera, list, rule and severity: leave the rest out")
     query = Query(
         plate=plate,
@@ -197,6 +235,7 @@ def export(
         list_name=list_name,
         rule=rule,
         severity=severity,
+        pseudonyms=keys_of(store, pseudonyms=pseudonyms),
         limit=MAX_LIMIT,
     )
     with Store.open(store, clock=SystemClock(), read_only=True) as opened:

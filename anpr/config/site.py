@@ -129,6 +129,8 @@ class Retention(Table):
 
     passages_days: Days = 30
     """Passages without a hit."""
+    pseudonymise_after_days: Days | None = None
+    """Then pseudonyms take the place of their plates, and their pictures go; None: never."""
     passage_pictures_days: Days = 30
     """Their pictures."""
     hits_days: Days = 365
@@ -142,6 +144,12 @@ class Retention(Table):
             raise mistake(
                 f"passage_pictures_days = {self.passage_pictures_days} exceeds passages_days = {self.passages_days}",
                 "pictures go with their passage at the latest",
+            )
+        if self.pseudonymise_after_days is not None and self.pseudonymise_after_days >= self.passages_days:
+            raise mistake(
+                f"pseudonymise_after_days = {self.pseudonymise_after_days} is not below"
+                f" passages_days = {self.passages_days}",
+                "passages that are purged by then need no pseudonyms: leave it out, or keep passages longer",
             )
         if self.hits_days < self.passages_days:
             raise mistake(

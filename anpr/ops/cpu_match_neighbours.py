@@ -26,10 +26,11 @@ def transitions(graph: Automaton) -> tuple[NDArray[np.int32], NDArray[np.bool_]]
 
 @njit(cache=True, nogil=True)
 def find_neighbours(  # type: ignore[no-untyped-def]
-    plate, targets, ends, confusions, missing, extra, others, accepted, mistaken
+    plate, targets, ends, confusions, missing, extra, left_out, added, others, accepted, mistaken
 ):
     """Write the plates one substitution, insertion or deletion from the code `plate`; returns how many.
 
+    `missing` and `extra` are what a match by such a slip scores, `left_out` and `added` how probable one is.
     `others`: int64 codes. `accepted`: float32, the score of `plate` where the other one was read for certain.
     `mistaken`: float32, the probability that the other one is read as `plate`. Each has room for `MOST_NEIGHBOURS`.
     """
@@ -56,7 +57,7 @@ def find_neighbours(  # type: ignore[no-untyped-def]
         other[place : length - 1] = own[place + 1 : length]
         code = _code_of_plate(other, length - 1, targets, ends)
         if code > 0:
-            others[count], accepted[count], mistaken[count] = code, missing, extra
+            others[count], accepted[count], mistaken[count] = code, missing, added
             count += 1
     if length < LONGEST:
         for place in range(length + 1):
@@ -68,7 +69,7 @@ def find_neighbours(  # type: ignore[no-untyped-def]
                 other[place] = digit
                 code = _code_of_plate(other, length + 1, targets, ends)
                 if code > 0:
-                    others[count], accepted[count], mistaken[count] = code, extra, missing
+                    others[count], accepted[count], mistaken[count] = code, extra, left_out
                     count += 1
     return count
 
@@ -88,7 +89,7 @@ def _code_of_plate(digits, length, targets, ends):  # type: ignore[no-untyped-de
 
 @njit(cache=True, nogil=True)
 def expect_false(  # type: ignore[no-untyped-def]
-    plates, targets, ends, confusions, missing, extra, thresholds, expected
+    plates, targets, ends, confusions, missing, extra, left_out, added, thresholds, expected
 ):
     """Fill `expected` (float64 (plates, thresholds)) with the number of neighbours of each plate, each counted by the
     probability, at most, that its passage matches the plate."""
@@ -96,7 +97,9 @@ def expect_false(  # type: ignore[no-untyped-def]
     accepted = np.empty(MOST_NEIGHBOURS, np.float32)
     mistaken = np.empty(MOST_NEIGHBOURS, np.float32)
     for row in range(len(plates)):
-        count = find_neighbours(plates[row], targets, ends, confusions, missing, extra, others, accepted, mistaken)
+        count = find_neighbours(
+            plates[row], targets, ends, confusions, missing, extra, left_out, added, others, accepted, mistaken
+        )
         for step in range(len(thresholds)):
             total = 0.0
             for index in range(count):

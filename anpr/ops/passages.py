@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +34,7 @@ speed and the `traits` are the caller's."""
 
 LONGEST_SHORT_ID = 16
 """Bytes; ids of the engine are 32 hex digits."""
+_HALVES = struct.Struct(">QQ")
 _SAME = "="
 """Province code that is the plate's beginning."""
 
@@ -71,11 +74,37 @@ class Compact(NamedTuple):
 def compact(sighting: Sighting) -> Compact | None:
     """The sighting in a few numbers; None if its plate or its id is not of a form that the engine gives."""
     plate = pack(sighting.text)
-    identity, short = pack_id(sighting.id)
+    identity, short = id_bytes(sighting.id)
     if plate is None or identity is None:
         return None
+    id_high, id_low = _HALVES.unpack(identity)
+    return Compact(
+        sighting.seen_seconds,
+        plate,
+        id_high,
+        id_low,
+        millionths_of(sighting),
+        speed_of(sighting),
+        Traits._make(traits_of(sighting, short_id=short)),
+    )
+
+
+def millionths_of(sighting: Sighting) -> int:
+    """`Compact.millionths`."""
+    return round(sighting.probability * 1e6)
+
+
+def speed_of(sighting: Sighting) -> float:
+    """`Compact.speed_kmh`."""
+    return math.nan if sighting.speed_kmh is None else float(np.float32(sighting.speed_kmh))
+
+
+def traits_of(
+    sighting: Sighting, *, short_id: bool
+) -> tuple[str, str, str, Colour, str, Direction, str, str, str, bool]:
+    """The fields of `Traits`."""
     code = sighting.province_code
-    traits = Traits(
+    return (
         sighting.camera_id,
         sighting.site_id,
         sighting.kind,
@@ -85,36 +114,26 @@ def compact(sighting: Sighting) -> Compact | None:
         sighting.unreadable,
         sighting.lane,
         sighting.vehicle_class,
-        short,
-    )
-    speed_kmh = np.nan if sighting.speed_kmh is None else float(np.float32(sighting.speed_kmh))
-    return Compact(
-        sighting.seen_seconds,
-        plate,
-        identity >> 64,
-        identity & 0xFFFF_FFFF_FFFF_FFFF,
-        round(sighting.probability * 1e6),
-        speed_kmh,
-        traits,
+        short_id,
     )
 
 
-def pack_id(sighting_id: str) -> tuple[int | None, bool]:
-    """128 bits, and whether they are a short text; None if the id is neither that nor 32 hex digits."""
+def id_bytes(sighting_id: str) -> tuple[bytes | None, bool]:
+    """16 bytes, and whether they are a short text; None if the id is neither that nor 32 hex digits."""
     if len(sighting_id) == 32:
         try:
-            number = int(sighting_id, 16)
+            identity = bytes.fromhex(sighting_id)
         except ValueError:
             return None, False
-        return (number, False) if f"{number:032x}" == sighting_id else (None, False)
+        return (identity, False) if identity.hex() == sighting_id else (None, False)
     encoded = sighting_id.encode(errors="surrogatepass")
     if not encoded or len(encoded) > LONGEST_SHORT_ID or encoded.endswith(b"\0"):
         return None, True
-    return int.from_bytes(encoded.ljust(LONGEST_SHORT_ID, b"\0"), "big"), True
+    return encoded.ljust(LONGEST_SHORT_ID, b"\0"), True
 
 
 def unpack_id(id_high: int, id_low: int, *, short: bool) -> str:
-    """The id of `pack_id`."""
+    """The id of `id_bytes`, as two numbers."""
     number = id_high << 64 | id_low
     if not short:
         return f"{number:032x}"

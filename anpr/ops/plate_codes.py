@@ -3,7 +3,8 @@
 The code of a text is, from 0, for each character `code = code << 6 | 1 + ALPHABET.index(it)`: an int64 of at most
 LONGEST characters; 0 is no text. All codes of n characters are smaller than those of n + 1, and those of one length
 sort as their texts do. So in a sorted column the plates of a length, and of those the ones with a given beginning, lie
-together, and a pattern is laid on a plate with one `code & mask == value` for each way it fits the length.
+together, and a pattern is laid on a plate with one `code & mask == value` for each way it fits the length. Pseudonyms
+(`anpr.plates.pseudonym`) have codes above those of all plates: no pattern reaches them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anpr.plates.forms import LONGEST
+from anpr.plates.pseudonym import MARK, number_of, text_of
 from anpr.records import ALPHABET
 
 BITS = 6
@@ -24,6 +26,8 @@ NO, YES, IF_PLATE = 0, 1, 2
 PACKED_RADIX = 37
 MOST_PACKED = PACKED_RADIX**LONGEST
 """Numbers of `anpr.plates.packed` from here on have too many characters for a code."""
+PSEUDONYMS = 1 << BITS * LONGEST
+"""The code of a pseudonym is this and its number."""
 
 _VALUES = {character: value for value, character in enumerate(ALPHABET, start=1)}
 _WHOLE = (1 << BITS) - 1
@@ -40,7 +44,11 @@ class Masks(NamedTuple):
 
 
 def encode(text: str) -> int | None:
-    """The code of a text in the engine's form; None if it is too long or has a character that is on no plate."""
+    """The code of a text in the engine's form, or of a pseudonym; None if it is too long or has a character that is on
+    no plate."""
+    if text.startswith(MARK):
+        number = number_of(text)
+        return None if number is None else PSEUDONYMS | number
     if len(text) > LONGEST:
         return None
     code = 0
@@ -54,6 +62,8 @@ def encode(text: str) -> int | None:
 
 def decode(code: int) -> str:
     """The text of a code."""
+    if code >= PSEUDONYMS:
+        return text_of(code - PSEUDONYMS)
     characters = []
     while code:
         characters.append(ALPHABET[(code & _WHOLE) - 1])

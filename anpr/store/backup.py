@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,11 +60,14 @@ class Compacted(NamedTuple):
     after_bytes: int
 
 
-def back_up(path: Path, into: Path, *, clock: Clock) -> Manifest:
+def back_up(
+    path: Path, into: Path, *, clock: Clock, note: Callable[[int | None], object] = lambda events: None
+) -> Manifest:
     """Copy a store, which may be in use, into a new folder; all of it is on disk when this returns.
 
     Events first, then pictures: a picture is always older than the record that names it, so none is missing. The key
-    that signs evidence stays where it is. Raises StoreError; what is unfinished is taken away.
+    that signs evidence stays where it is. `note` is told None before anything is copied, and how many events there are
+    before the copy gets its name; if it raises, there is none. Raises StoreError; what is unfinished is taken away.
     """
     half = into.with_name(f".{into.name}.unfinished")
     with told_as_store_errors(into):
@@ -72,6 +76,7 @@ def back_up(path: Path, into: Path, *, clock: Clock) -> Manifest:
         if into.resolve().is_relative_to(path.resolve()):
             raise StoreError("lies within the store", place=str(into), cure="give a folder elsewhere, on another disk")
     with Store.open(path, clock=clock, read_only=True) as store:
+        note(None)
         with told_as_store_errors(into):
             into.parent.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(half, ignore_errors=True)
@@ -80,6 +85,7 @@ def back_up(path: Path, into: Path, *, clock: Clock) -> Manifest:
             store.copy(half)
             with told_as_store_errors(into):
                 manifest = _copy_files(store, half, clock=clock)
+                note(_count_events(half))
                 half.rename(into)
                 sync_folder(into.parent)
         except BaseException:
@@ -211,6 +217,18 @@ def _copy_files(store: Store, half: Path, *, clock: Clock) -> Manifest:
         if folder.is_dir():
             sync_folder(folder)
     return manifest
+
+
+def _count_events(folder: Path) -> int:
+    """Of a store at rest. Raises StoreError, OSError."""
+    events = 0
+    for each in folders_of(folder):
+        with closing(
+            Environment.open(each, map_size_bytes=MAP_SIZE_BYTES, read_only=True, at_rest=True)
+        ) as environment:
+            entries = environment.entries()
+            events += entries.get(b"events", 0) + entries.get(b"kept_events", 0)
+    return events
 
 
 def _copy(source: Path, target: Path, root: Path) -> Entry:

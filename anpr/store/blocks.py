@@ -1,4 +1,7 @@
-"""Passages for memory, read from all partitions in the order of time; see passages.py for what is on disk."""
+"""Passages for memory, read from all partitions in the order of time; see passages.py for what is on disk.
+
+A passage whose plate gave way to a pseudonym is left out: who remembers plates must not take it for one.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from numpy.typing import NDArray
 from anpr.ops.passages import ROW, Traits
 from anpr.store.partition import Partition
 from anpr.store.partitions import View
-from anpr.store.passages import FIXED_BYTES
+from anpr.store.passages import FIXED_BYTES, PSEUDONYMS
 
 BLOCK = 100_000
 """Passages read of one partition at once."""
@@ -114,6 +117,7 @@ def _chunk(
     for name in _ON_DISK.names or ():
         chunk[name] = stored[name]
     chunk["traits"] = of_rows
+    chunk = chunk[chunk["plate"] < np.uint64(PSEUDONYMS)]
     hidden = view.hidden(shelf)
     if hidden is not None:
         chunk = chunk[[not hidden(seq) for seq in chunk["seq"].tolist()]]

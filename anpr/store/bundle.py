@@ -4,6 +4,7 @@
     record.json      the same for people
     plate-….jpg, overview-….jpg   its pictures, named by their SHA-256
     proof.json       its place in the box's chain, and the box's signature
+    pseudonym.json   only of a record without its plate: that it took the place of the one that was signed
     key.pem          the box's public key
     README.md        what this is and how to check it, also without anpr
 
@@ -25,9 +26,11 @@ from anpr.store.chain import Proof
 from anpr.store.durable import sync_folder, write_file
 from anpr.store.evidence import EvidenceFolder
 from anpr.store.faults import told_as_store_errors
+from anpr.store.replacement import Replacement
 from anpr.store.signing import fingerprint, public_pem, read_public
 
 ROW, READABLE, PROOF, KEY, README = "record.msgpack", "record.json", "proof.json", "key.pem", "README.md"
+REPLACED = "pseudonym.json"
 MOST_BYTES = 64 << 20
 """Of one file of a bundle."""
 
@@ -43,12 +46,17 @@ class Verdict(NamedTuple):
     """Of the key that signed; empty if there is none."""
     record: dict[str, Any]
     """Number, kind, box, epoch, time of the commit, and the record; empty if it cannot be read."""
+    pseudonymised_at: str = ""
+    """When its plate gave way to a pseudonym: UTC, ISO 8601; empty: it did not."""
 
 
-def write_bundle(folder: Path, row: bytes, proof: Proof, pictures: EvidenceFolder) -> tuple[str, ...]:
+def write_bundle(
+    folder: Path, row: bytes, proof: Proof, pictures: EvidenceFolder, *, replacement: Replacement | None = None
+) -> tuple[str, ...]:
     """Make the folder, and return the names of its files. Raises StoreError: nothing is overwritten, nothing half-made.
 
-    The pictures are verified on the way; a missing one is an error.
+    The pictures are verified on the way; a missing one is an error. `replacement` goes with a row that is not the one
+    that was signed.
     """
     half = folder.with_name(f".{folder.name}.unfinished")
     files = {
@@ -56,8 +64,10 @@ def write_bundle(folder: Path, row: bytes, proof: Proof, pictures: EvidenceFolde
         READABLE: _readable(row, proof.seq),
         PROOF: _encode(proof),
         KEY: public_pem(bytes.fromhex(proof.public_key)),
-        README: README_TEXT.encode(),
+        README: _readme(replacement),
     }
+    if replacement is not None:
+        files[REPLACED] = _encode(replacement)
     for picture in _pictures(_fields(row, proof.seq)):
         files[_name_of(picture)] = pictures.get(picture.sha256)
     with told_as_store_errors(folder):
@@ -100,13 +110,16 @@ def verify_bundle(folder: Path, *, key: Path | None = None) -> Verdict:
     row = contents[ROW]
     try:
         proof = msgspec.json.decode(contents[PROOF], type=Proof)
-        genuine = proof.holds_for(row)
+        replaced = contents.get(REPLACED)
+        replacement = msgspec.json.decode(replaced, type=Replacement) if replaced is not None else None
+        genuine = proof.holds_for(row) if replacement is None else replacement.holds_for(proof, row)
     except (msgspec.MsgspecError, ValueError) as error:
         return Verdict((*problems, f"{PROOF}: is no proof: {error}"), "", {})
     public = bytes.fromhex(proof.public_key)
     if not genuine:
         problems.append(f"{ROW}, {PROOF}: the signature does not hold: the record or its proof was altered")
-    if trusted is not None and trusted != public:
+    keys = {public} if replacement is None else {public, bytes.fromhex(replacement.purge.public_key)}
+    if trusted is not None and keys != {trusted}:
         problems.append(f"{PROOF}: signed by another key than the one given")
     try:
         fields = _fields(row, proof.seq)
@@ -114,7 +127,9 @@ def verify_bundle(folder: Path, *, key: Path | None = None) -> Verdict:
         derived = {READABLE: _readable(row, proof.seq), PROOF: _encode(proof), KEY: public_pem(public)}
     except (msgspec.MsgspecError, StoreError, ValueError, TypeError, RecursionError):
         return Verdict((*problems, f"{ROW}: is no record"), fingerprint(public), {})
-    derived[README] = README_TEXT.encode()
+    derived[README] = _readme(replacement)
+    if replacement is not None:
+        derived[REPLACED] = _encode(replacement)
     for name, expected in derived.items():
         if name in contents and contents[name] != expected:
             problems.append(f"{name}: was altered: it is not what the record and the proof say")
@@ -126,7 +141,7 @@ def verify_bundle(folder: Path, *, key: Path | None = None) -> Verdict:
     problems += [
         f"{name}: is no part of the bundle" for name in contents.keys() - derived.keys() - named.keys() - {ROW}
     ]
-    return Verdict(tuple(problems), fingerprint(public), fields)
+    return Verdict(tuple(problems), fingerprint(public), fields, replacement.purge.at if replacement else "")
 
 
 def _fields(row: bytes, seq: int) -> dict[str, Any]:
@@ -151,8 +166,12 @@ def _readable(row: bytes, seq: int) -> bytes:
     return msgspec.json.format(msgspec.json.encode(_fields(row, seq)), indent=2) + b"\n"
 
 
-def _encode(proof: Proof) -> bytes:
+def _encode(proof: Proof | Replacement) -> bytes:
     return msgspec.json.format(msgspec.json.encode(proof), indent=2) + b"\n"
+
+
+def _readme(replacement: Replacement | None) -> bytes:
+    return (README_TEXT if replacement is None else README_TEXT + REPLACED_TEXT).encode()
 
 
 README_TEXT = """\
@@ -213,3 +232,24 @@ was right.
    the last `seq`, head.
 """
 """Belongs to version 1 of the proof: another text needs another version."""
+
+REPLACED_TEXT = """\
+
+## Biển số đã được thay · The plate is gone
+
+Biển số trong bản ghi này đã được thay bằng một bí danh (`~…`) và các ảnh đã bị xóa, vì đã hết thời hạn lưu dữ liệu cá
+nhân. `pseudonym.json` chứng minh điều đó: thiết bị đã ký rằng bản ghi này thay cho bản ghi ban đầu.
+
+The plate of this record gave way to a pseudonym (`~…`), and its pictures were deleted, when the time for which
+personal data may be kept was over. `pseudonym.json` proves that: the box has signed that this record took the place of
+the first.
+
+Without anpr: in step 2, take `signed_sha256` instead of the SHA-256 of `record.msgpack`. Then
+
+1. hash = SHA-256 of: `anpr leaf 1`, a zero byte, `seq`, `signed_sha256`, the SHA-256 of `record.msgpack`.
+2. For each pair `[left, beside]` of `path`: hash = SHA-256 of: `anpr node 1`, a zero byte, then `beside` and hash if
+   `left` is true, else hash and `beside`.
+3. The hash is the second value of `rewritten` in `purge`. The purge's `signature` is the Ed25519 signature by its
+   `public_key` of: `anpr purge 1`, a zero byte, the purge as JSON without blanks, in the order given, with an empty
+   `signature`.
+"""

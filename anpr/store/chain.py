@@ -23,12 +23,14 @@ from typing import Annotated, Literal, NamedTuple
 import lmdb
 import msgspec
 
+from anpr.store.environment import put_all
 from anpr.store.keys import pack_seq, unpack_seq
 from anpr.store.signing import SigningKey, is_signed
 
 FIRST_HEAD = bytes(32)
 
 _LINK = struct.Struct(">Q32s32s")
+_HEAD_OF = struct.Struct(">12s32sQQ32s")
 _NUMBERS = struct.Struct(">QQ")
 _END = struct.Struct(">Q32s")
 _Hash = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
@@ -59,7 +61,11 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def holds_for(self, row: bytes) -> bool:
         """Whether the owner of `public_key` signed this row at this place of the chain."""
-        rows = ((self.seq, hashlib.sha256(row).digest()), *((seq, bytes.fromhex(of)) for seq, of in self.following))
+        return self.holds_for_hash(hashlib.sha256(row).digest())
+
+    def holds_for_hash(self, row_sha256: bytes) -> bool:
+        """The same of a row whose hash alone is known."""
+        rows = ((self.seq, row_sha256), *((seq, bytes.fromhex(of)) for seq, of in self.following))
         head, number, seq = bytes.fromhex(self.previous), self.number - 1, 0
         for seq, row_sha256 in rows:
             number += 1
@@ -102,13 +108,15 @@ class Chain:
         if not rows:
             return
         number, head = self.end(txn)
+        links: list[tuple[bytes, bytes]] = []
         for seq, row in rows:
             number += 1
             row_sha256 = hashlib.sha256(row).digest()
             head = link_head(head, number, seq, row_sha256)
-            txn.put(pack_seq(seq), _LINK.pack(number, row_sha256, head), append=True, db=self._links)
+            links.append((pack_seq(seq), _LINK.pack(number, row_sha256, head)))
         signature = key.sign(seal_message(number, seq, head))
-        txn.put(pack_seq(seq), key.public + signature, append=True, db=self._seals)
+        put_all(txn, self._links, links, append=True)
+        put_all(txn, self._seals, ((pack_seq(seq), key.public + signature),), append=True)
 
     def proof(self, txn: lmdb.Transaction[bytes], seq: int) -> Proof | None:
         """That the event of this number is part of the chain; None if it is not."""
@@ -130,6 +138,11 @@ class Chain:
             public_key=sealed[:32].hex(),
             signature=sealed[32:].hex(),
         )
+
+    def link(self, txn: lmdb.Transaction[bytes], seq: int) -> Link | None:
+        """Of an event; None if it is not part of the chain."""
+        packed = txn.get(pack_seq(seq), db=self._links)
+        return None if packed is None else Link(*_LINK.unpack(packed))
 
     def links(self, txn: lmdb.Transaction[bytes], *, after_seq: int) -> Iterator[tuple[int, Link, bytes]]:
         """(number of the event, link, seal or nothing), in order."""
@@ -159,7 +172,7 @@ class Chain:
 
 def link_head(before: bytes, number: int, seq: int, row_sha256: bytes) -> bytes:
     """The head after one more row."""
-    return hashlib.sha256(b"anpr link 1\0" + before + _NUMBERS.pack(number, seq) + row_sha256).digest()
+    return hashlib.sha256(_HEAD_OF.pack(b"anpr link 1\0", before, number, seq, row_sha256)).digest()
 
 
 def seal_message(number: int, seq: int, head: bytes) -> bytes:

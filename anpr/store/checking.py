@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,11 +23,13 @@ from anpr.store.faults import told_as_store_errors
 from anpr.store.lock import is_being_written
 from anpr.store.naming import rows_in_slices
 from anpr.store.partition import Partition
-from anpr.store.purges import audit_begins, newest_of_partitions
+from anpr.store.purges import Purge, audit_begins, lost, newest_of_partitions, rewritings, rewritings_by_name
 from anpr.store.purges import problems as purge_problems
+from anpr.store.rewriting import leaves
 from anpr.store.rows import decode_row
 from anpr.store.signing import fingerprint, is_signed
 from anpr.store.store import Store
+from anpr.store.tree import NO_HASH, Tree
 
 MOST_PROBLEMS = 100
 """Told in words; all are counted."""
@@ -40,7 +43,8 @@ class Finding:
     """What was looked at, and what is wrong."""
 
     counters: Counters = field(default_factory=Counters)
-    """`events_checked`, `links_checked`, `kept_checked`, `pictures_checked`; and `problems`, `pictures_missing`."""
+    """`events_checked`, `links_checked`, `pseudonymised_checked`, `kept_checked`, `pictures_checked`; and `problems`,
+    `pictures_missing`."""
     problems: list[str] = field(default_factory=list)
     """Up to MOST_PROBLEMS, each with its place."""
     fingerprints: dict[str, int] = field(default_factory=dict)
@@ -63,8 +67,9 @@ def check(path: Path, *, clock: Clock, pictures: bool = False) -> Finding:
     """
     finding = Finding()
     with Store.open(path, clock=clock, read_only=True) as store:
+        rewritten = _settled(store)
         _check_events(store, finding, pictures=pictures)
-        _check_chain(store, finding)
+        _check_chain(store, finding, _check_rewritten(store, rewritten, finding))
         _check_kept(store, finding, pictures=pictures)
         for file in (partition.path / COLUMNS for partition in store.partitions.all):
             if damage := find_damage(file):
@@ -104,7 +109,8 @@ def _check_events(store: Store, finding: Finding, *, pictures: bool) -> None:
     seq, _ = _purged_to(store)
     last_seq = max(store.last_seq, seq)
     first_seq = store.partitions.all[0].first_seq if store.partitions.all else last_seq + 1
-    if first_seq != seq + 1 and store.root.old is None:
+    lost_after = lost(store.root)
+    if first_seq != seq + 1 and store.root.old is None and not _is_lost(lost_after, seq, first_seq - 1):
         finding.add(
             f"{store.path}: events {seq + 1} to {first_seq - 1} are gone, and no purge says why", reason="events"
         )
@@ -119,7 +125,7 @@ def _check_events(store: Store, finding: Finding, *, pictures: bool) -> None:
                 finding.add(f"{store.path}: event {seq} is damaged", reason="events")
                 continue
         for event in events:
-            if not first and event.seq != seq + 1:
+            if not first and event.seq != seq + 1 and not _is_lost(lost_after, seq, event.seq - 1):
                 finding.add(f"{store.path}: events {seq + 1} to {event.seq - 1} are missing", reason="events")
             seq, first = event.seq, False
             _check_pictures(store, event, finding, read=pictures)
@@ -127,8 +133,16 @@ def _check_events(store: Store, finding: Finding, *, pictures: bool) -> None:
         for lacking in store.not_indexed(events):
             finding.add(f"{store.path}: event {lacking} is not found by searches", reason="indexes")
         if not events:
-            finding.add(f"{store.path}: events {seq + 1} to {last_seq} are missing", reason="events")
+            if not _is_lost(lost_after, seq, last_seq):
+                finding.add(f"{store.path}: events {seq + 1} to {last_seq} are missing", reason="events")
             return
+
+
+def _is_lost(lost_after: Mapping[int, Purge], seq: int, last_seq: int) -> bool:
+    """Whether the journal says that the events after a number are lost, up to another."""
+    while seq < last_seq and (entry := lost_after.get(seq)) is not None:
+        seq = entry.last_seq
+    return seq == last_seq
 
 
 def _before_damage(store: Store, after_seq: int) -> tuple[Event, ...]:
@@ -154,13 +168,53 @@ def _check_pictures(store: Store, event: Event, finding: Finding, *, read: bool)
                 finding.add(str(error), reason="pictures")
 
 
-def _check_chain(store: Store, finding: Finding) -> None:
+def _check_rewritten(store: Store, entries: dict[int, Purge], finding: Finding) -> frozenset[int]:
+    """Numbers of the events that are rightly without their plate: a signed purge stands for them as they are."""
+    proved = frozenset[int]()
+    by_name = rewritings_by_name(store.root) if entries else {}
+    for partition in store.partitions.all:
+        entry, name, tree, seqs = entries.get(partition.first_seq), str(partition.name), Tree(), set[int]()
+        own = by_name.get(name)
+        with partition.reading() as txn:
+            for seq, leaf in leaves(partition, txn):
+                tree.add(leaf)
+                seqs.add(seq)
+        if entry is not None and entry.partition != name and not store.partitions.is_there(entry.partition):
+            problem = f"purge {entry.number} has taken its plates away, and another file is in its place"
+            finding.add(f"{partition.path}: {problem}", reason="pseudonyms")
+        elif (tree.size, tree.root.hex()) != (own.rewritten if own else (0, NO_HASH.hex())):
+            finding.add(f"{partition.path}: events without a plate are not as the box wrote them", reason="pseudonyms")
+        elif seqs:
+            finding.counters.add("pseudonymised_checked", len(seqs))
+            proved |= seqs
+    return proved
+
+
+def _settled(store: Store) -> dict[int, Purge]:
+    """How the partitions came to be without plates; from now on they stay as they are open here, whatever a box
+    does."""
+    if store.root.kept is None:
+        return {}
+    entries: dict[int, Purge] | None = None
+    while entries != (now := rewritings(store.root)):
+        entries = now
+        with told_as_store_errors(store.path):
+            store.partitions.refresh()
+    store.partitions.hold_still()
+    return now
+
+
+def _check_chain(store: Store, finding: Finding, without_plate: frozenset[int]) -> None:
     """Through all partitions; what was purged is bridged by the purge that says where it began and ended."""
     _, end = _purged_to(store)
     sealed, seq = True, 0
+    lost_after = {entry.begin: entry.end for entry in lost(store.root).values()}
     for partition in store.partitions.all:
         if partition.chain is None:
             continue
+        for _ in lost_after:
+            if partition.chain.begins != end:
+                end = lost_after.get(end, end)
         if partition.chain.begins != end:
             finding.add(f"{partition.path}: does not follow the chain before it", reason="chain")
             end = partition.chain.begins
@@ -171,7 +225,7 @@ def _check_chain(store: Store, finding: Finding) -> None:
                 if link.number != number or link.head != head:
                     finding.add(f"{partition.path}: the chain is broken at event {seq}", reason="chain")
                 end = End(link.number, link.head)
-                if hashlib.sha256(row).digest() != link.row_sha256:
+                if hashlib.sha256(row).digest() != link.row_sha256 and seq not in without_plate:
                     finding.add(f"{partition.path}: event {seq} is not the one that was signed", reason="chain")
                 if seal:
                     _check_seal(partition, seq, end, seal, finding)
@@ -187,7 +241,7 @@ def _purged_to(store: Store) -> tuple[int, End]:
     if gone is None:
         return 0, NO_END
     if store.partitions.all and str(store.partitions.all[0].name) == gone.partition:
-        return gone.first_seq - 1, gone.begin  # it was decided, and the next start does it
+        return gone.first_seq - 1, gone.begin  # it was decided, and the keeper does it
     return gone.last_seq, gone.end
 
 

@@ -38,6 +38,7 @@ class GroupCommit:
         self._hits: list[Hit] = []
         self._gaps: list[CoverageGap] = []
         self._due_seconds = 0.0
+        store.evidence.awaited = self.pictures
 
     @property
     def pending(self) -> int:
@@ -93,3 +94,8 @@ class GroupCommit:
         self._hits.clear()
         self._gaps.clear()
         return events
+
+    def pictures(self) -> set[str]:
+        """Those that the pending records name, by their SHA-256."""
+        records: tuple[Sighting | Hit, ...] = (*self._sightings, *self._hits)
+        return {picture.sha256 for record in records for picture in record.evidence}

@@ -1,5 +1,7 @@
 """What of a store is to go next: retention first, then quotas, then whatever makes room on a full disk (pure).
 
+Plates that are to give way to pseudonyms come last: to write a day anew takes room, and what makes some goes before.
+
 Only the oldest partition is ever purged, and never the one that is written to; pictures go before records. What is
 younger than `youngest_days`, or has not reached every consumer, is not purged before its time.
 """
@@ -12,7 +14,7 @@ from typing import Literal, NamedTuple
 from anpr.store.retention import DAY_SECONDS, Policy
 from anpr.store.trust import Age
 
-What = Literal["partition", "pictures", "hit pictures"]
+What = Literal["partition", "plates", "pictures", "hit pictures"]
 Reason = Literal["retention", "quota", "disk"]
 
 
@@ -25,6 +27,14 @@ class Shelf(NamedTuple):
     """None: not noted yet; then it is young."""
     thinned: bool
     """Whether its passages' pictures are gone already."""
+    pseudonymised: bool = False
+    """Whether their plates are."""
+
+    def after(self, what: What) -> list[Shelf]:
+        """What is left of it once something of it is gone."""
+        if what == "partition":
+            return []
+        return [self._replace(pseudonymised=True) if what == "plates" else self._replace(thinned=True)]
 
     def is_older(self, days: float, now_seconds: float) -> bool:
         """Whether all of it is surely older than so many days."""
@@ -62,12 +72,20 @@ def next_due(
     for shelf in shelves:
         if not shelf.thinned and shelf.is_older(kept.passage_pictures_days, now_seconds):
             return Due("pictures", shelf.first_seq, "retention")
+    plates = _next_plates(shelves, kept.pseudonymise_after_days, now_seconds)
     if not (crowded or too_many_pictures):
-        return None
+        return plates
     grown = [shelf for shelf in shelves if shelf.is_older(policy.disk.youngest_days, now_seconds)]
     for shelf in grown:
         if not shelf.thinned:
             return Due("pictures", shelf.first_seq, "disk" if crowded else "quota")
     if crowded and grown and grown[0] is shelves[0] and shelves[0].last_seq <= acknowledged_seq:
         return Due("partition", shelves[0].first_seq, "disk")
+    return plates
+
+
+def _next_plates(shelves: Sequence[Shelf], after_days: int | None, now_seconds: float) -> Due | None:
+    for shelf in shelves:
+        if after_days is not None and not shelf.pseudonymised and shelf.is_older(after_days, now_seconds):
+            return Due("plates", shelf.first_seq, "retention")
     return None

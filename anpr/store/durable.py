@@ -28,16 +28,24 @@ def sync_file(path: Path) -> None:
 
 
 def delete_slowly(folder: Path) -> Iterator[None]:
-    """Delete a folder of files, durably, in slices: to let go of gigabytes at once would take a file system long."""
-    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-        while (size := file.stat().st_size) > _LET_GO_BYTES:
-            os.truncate(file, size - _LET_GO_BYTES)
+    """Delete a folder, durably, in slices: to let go of gigabytes at once would take a file system long.
+
+    It may be gone already, or be a file or a link: then that is deleted. Raises OSError.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink(missing_ok=True)
+        return
+    for each in sorted(folder.iterdir()):
+        if each.is_dir() and not each.is_symlink():
+            yield from delete_slowly(each)
+            continue
+        while (size := each.lstat().st_size) > _LET_GO_BYTES and each.is_file():
+            os.truncate(each, size - _LET_GO_BYTES)
             yield
-        file.unlink()
+        each.unlink()
         yield
-    if folder.is_dir():
-        folder.rmdir()
-        sync_folder(folder.parent)
+    folder.rmdir()
+    sync_folder(folder.parent)
 
 
 def write_file(path: Path, content: bytes, *, mode: int = 0o640) -> None:

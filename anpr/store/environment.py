@@ -6,11 +6,12 @@ Commits are synchronous (sync and metasync on, no writemap): what a write transa
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import lmdb
 
+from anpr.errors import StoreError
 from anpr.store.faults import told_as_store_errors
 from anpr.store.lock import check_length
 
@@ -132,3 +133,23 @@ class Environment:
         tables = {name: self.handle.open_db(name, create=False) for name in names}
         with self.reading() as txn:
             return {name: txn.stat(table)["entries"] for name, table in tables.items()}
+
+
+def put_all(
+    txn: lmdb.Transaction[bytes],
+    table: lmdb._Database,
+    entries: Sequence[tuple[bytes, bytes]],
+    *,
+    append: bool = False,
+) -> None:
+    """Put entries whose keys rise, in place of those that are there; `append` says that none is, nor any above them.
+
+    Raises lmdb.Error, and StoreError if there is one.
+    """
+    if len(entries) == 1:
+        put = int(txn.put(*entries[0], append=append, db=table))
+    else:
+        with txn.cursor(table) as cursor:
+            _, put = cursor.putmulti(entries, append=append)
+    if put != len(entries):
+        raise StoreError("what should be written last is not the last", cure="restore the store from its last backup")

@@ -10,7 +10,8 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +30,8 @@ class EvidenceFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.awaited: Callable[[], Collection[str]] = frozenset
+        """Gives the pictures that records name which wait to be committed: none of them is deleted."""
 
     def __repr__(self) -> str:
         return f"EvidenceFolder({str(self.path)!r})"
@@ -79,12 +82,22 @@ class EvidenceFolder:
         return self._path_of(sha256).is_file()
 
     def remove(self, pictures: Iterable[str], *, put_before_ns: int) -> None:
-        """Delete those pictures that were put before a time of `now_ns`; durable after `sync`. Raises StoreError."""
+        """Delete those pictures that were put before a time of `now_ns`, and that no record waits for; durable after
+        `sync`. Raises StoreError."""
+        awaited = self.awaited()
         with told_as_store_errors(self.path):
-            for path in map(self._path_of, pictures):
+            for path in (self._path_of(picture) for picture in pictures if picture not in awaited):
                 with contextlib.suppress(FileNotFoundError):
                     if path.stat().st_ctime_ns <= put_before_ns:
                         path.unlink()
+
+    def in_slices(self, *, most: int) -> Iterator[list[str]]:
+        """The SHA-256 of all pictures that are there, up to `most` at once. Raises StoreError."""
+        for folder in self.path.glob("??"):
+            with told_as_store_errors(folder), os.scandir(folder) as entries:
+                while listed := [entry.name for entry in islice(entries, most)]:
+                    found = [folder.name + name.removesuffix(".jpg") for name in listed]
+                    yield [sha256 for sha256 in found if _SHA256.fullmatch(sha256)]
 
     def sync(self) -> Iterator[None]:
         """Make what was deleted durable, a folder at a time. Raises StoreError."""

@@ -41,7 +41,7 @@ def told_as_store_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-_RESTORE = "keep the files for inspection and restore the store from its last backup"
+_RESTORE = "keep the files for inspection and restore the store from its last backup, or see anpr store set-aside"
 
 
 def _explain(error: lmdb.Error, path: Path) -> StoreError:

@@ -23,6 +23,8 @@ class Told(NamedTuple):
     due: tuple[str, ...]
     problems: tuple[str, ...]
     """Why nothing is purged, or nothing more."""
+    failure: StoreError | None = None
+    """What kept some of it from being purged; `due` is what was."""
 
 
 def forecast(path: Path, policy: Policy, *, consumers: Collection[str], clock: Clock) -> Told:
@@ -35,7 +37,7 @@ def forecast(path: Path, policy: Policy, *, consumers: Collection[str], clock: C
 
 
 def purge_now(path: Path, policy: Policy, *, box: str, consumers: Collection[str], clock: Clock) -> Told:
-    """Purge all that is due. Raises StoreError, also if a box runs: it does so by itself."""
+    """Purge all that is due. Raises StoreError if nothing could be begun; also if a box runs: it does so by itself."""
     if path.is_dir() and is_being_written(path):
         raise StoreError(
             "the box runs, and purges within a minute what is due",
@@ -44,10 +46,16 @@ def purge_now(path: Path, policy: Policy, *, box: str, consumers: Collection[str
         )
     with Store.open(path, clock=clock, box=box) as store:
         keeper = Keeper(store, policy, clock=clock, consumers=consumers)
+        done: list[str] = []
+        failure: StoreError | None = None
         try:
-            return Told(tuple(map(line_of, keeper.run())), tuple(keeper.problems()))
+            for purge in keeper.run():
+                done.append(line_of(purge))
+        except StoreError as error:
+            failure = error
         finally:
             keeper.close()
+        return Told(tuple(done), tuple(keeper.problems()), failure)
 
 
 def audit_begins_of(path: Path) -> list[Head]:
@@ -66,7 +74,9 @@ def line_of(purge: Purge) -> str:
     if purge.what == "audit":
         numbers = f"{purge.first_seq:,} to {purge.last_seq:,}"
         return f"{purge.number}  {purge.at}  {purge.reason}  lines {numbers} of the audit log"
-    what = {"partition": "all", "kept": "kept records", "pictures": "pictures"}[purge.what]
+    if purge.what == "lost":
+        return f"{purge.number}  {purge.at}  {purge.reason}  {purge.first_seq:,} to {purge.last_seq:,} are lost"
+    what = {"partition": "all", "kept": "kept records", "pictures": "pictures", "plates": "plates"}[purge.what]
     records = purge.sightings + purge.hits + purge.gaps
     counts = f"{records:,} records, {purge.kept:,} kept, {purge.pictures:,} pictures"
     size = (purge.bytes + purge.picture_bytes) / MIB

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from anpr.ops.passages import Traits
 from anpr.ops.plate_codes import MOST_PACKED, encode, from_packed
+from anpr.ops.plate_codes import PSEUDONYMS as PSEUDONYM_CODES
 from anpr.store.columns import Columns, Odd, arrange
-from anpr.store.passages import FIXED_BYTES
+from anpr.store.passages import FIXED_BYTES, PSEUDONYMS
 from anpr.store.query import Look, Mark
 from anpr.store.rows import decode_row, hit_of, sighting_of
 
@@ -93,6 +94,8 @@ def _codes_of(plates: NDArray[np.uint64]) -> NDArray[np.int64]:
     different, where = np.unique(plates, return_inverse=True)
     codes = from_packed(different)
     codes[different >= np.uint64(MOST_PACKED)] = _ODD
+    hidden = different >= np.uint64(PSEUDONYMS)
+    codes[hidden] = (different[hidden] - np.uint64(PSEUDONYMS)).astype(np.int64) + PSEUDONYM_CODES
     return codes[where]
 
 

@@ -35,13 +35,16 @@ def make_hold(
     until_seconds: float | None = None,
     clock: Clock,
 ) -> tuple[Hold, int]:
-    """Hold a record, or the passages of a plate; the hold, and how many passages that are there it covers.
+    """Hold a record, or the passages of a plate; the hold, and how many passages that are there it covers once it is
+    made: what was purged until then it does not.
 
     Raises PlateError, StoreError: if there is no such record, or it cannot be written.
     """
     pattern = plate_pattern(plate) if plate else ""
     _open(path).close()
     found = _count(path, record, pattern, from_seconds, until_seconds, clock=clock)
+    if record and not found:
+        raise StoreError(f"no sighting or hit is called {record!r}", place=str(path), cure="search it")
     asked: dict[str, str | int | float] = {"record": record} if record else {"plate": pattern}
     asked |= {
         name: seconds
@@ -65,7 +68,7 @@ def make_hold(
         )
         put_hold(txn, root.holds, made)
         txn.put(_LAST, b"%d" % number, db=root.meta)  # a name that was released is not given again
-    return made, found
+    return made, _count(path, record, pattern, from_seconds, until_seconds, clock=clock)
 
 
 def release_hold(path: Path, hold_id: str, *, reason: str, case: str, clock: Clock) -> Hold:
@@ -122,9 +125,7 @@ def _count(
             name = checked_name(record)
             with store.partitions.view() as view:
                 found = view.find(b"sighting\0" + name) or view.find(b"hit\0" + name)
-            if found is None:
-                raise StoreError(f"no sighting or hit is called {record!r}", place=str(path), cure="search it")
-            return 1
+            return int(found is not None)
         query = Query(plate=pattern, from_seconds=from_seconds, until_seconds=until_seconds, limit=MOST_COUNTED)
         return len(store.search(query).sightings)
 

@@ -6,9 +6,7 @@ them, and goes on, or begins anew, after a restart.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Collection, Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -16,20 +14,23 @@ import structlog
 
 from anpr.clock import Clock
 from anpr.errors import StoreError
+from anpr.store.aside import days_aside
 from anpr.store.deleting import Progress
 from anpr.store.disk import LOOK_SECONDS, DiskWatch
 from anpr.store.due import Due, Shelf, next_due
 from anpr.store.durable import delete_slowly
-from anpr.store.faults import told_as_store_errors
 from anpr.store.holds import Holds, read_holds
+from anpr.store.job import Job
 from anpr.store.migration import BACKUP
 from anpr.store.notes import Notes, State
 from anpr.store.outbox import Outbox
-from anpr.store.purges import Purge
+from anpr.store.pseudonym_key import present_key
+from anpr.store.purges import Purge, lost
 from anpr.store.retention import DAY_SECONDS, Policy
 from anpr.store.staying import Staying
 from anpr.store.store import Store
 from anpr.store.tally import PictureTally
+from anpr.store.told import tell_purge, tell_trust, tell_undelivered, telling_failures
 from anpr.store.trust import MOST_JUMP_SECONDS, Age, TrustedClock
 
 NOTE_SECONDS = 60.0
@@ -40,21 +41,13 @@ RETRY_SECONDS = 10.0
 """After something failed."""
 SETTLE_SECONDS = 6.0
 """What was deleted counts as free after so long at most: until then nothing more goes before its time."""
+FINISH_SECONDS = 600.0
+"""How often it is tried to finish what an earlier life has left."""
 AUDIT_SECONDS = 30 * DAY_SECONDS
 """How often it is noted how old the audit log's lines are: so much longer they may stay."""
 
-
-@dataclass(slots=True)
-class _Job:
-    """Something that is being done."""
-
-    what: str
-    """For a person."""
-    slices: Iterator[Progress | None]
-    reason: str = ""
-    done: Callable[[], None] | None = None
-    plan: str = ""
-    """Which of `_plans` it is of."""
+_FINISHING = "finishing"
+"""Of the plans."""
 
 
 class Keeper:
@@ -79,23 +72,35 @@ class Keeper:
         self._store = store
         self._clock = clock
         self._consumers = tuple(consumers)
+        self._lost: dict[int, int] = {}
+        """For the last number of what was lost with damaged days, the one before it."""
+        for entry in lost(store.root).values():
+            self._lost[entry.last_seq] = self._lost.get(entry.first_seq - 1, entry.first_seq - 1)
+        self._read_only = read_only
         self._notes = Notes(store.root, read_only=read_only)
         self._outbox = Outbox(store.root, store.partitions)
         lived_seconds, self._state = self._notes.read()
         self.trust = TrustedClock(clock, lived_seconds=lived_seconds or _newest_time(store), synchronised=synchronised)
         self._doubted = False
         self._holds = self._read_holds()
-        self._job: _Job | None = None
+        self._job: Job | None = None
+        self._plan_name = ""
+        """Of the plan that was asked, or is followed."""
+        self._failed: dict[str, str] = {}
+        """Why plans fail, by their names, until they no longer do."""
         self._plans = {
+            _FINISHING: self._finishing_job,
             "counting": self._counting_job,
             "kept": self._kept_job,
             "audit": self._audit_job,
             "copy": self._copy_job,
+            "aside": self._aside_job,
             "due": self._due_job,
         }
         """What is asked for work, in this order; what failed is asked last: it keeps nothing else from going."""
         self._note_due_seconds = clock.monotonic_seconds()
         self._plan_due_seconds = clock.monotonic_seconds()
+        self._finish_due_seconds = clock.monotonic_seconds()
         self._tally = PictureTally(store, policy.quota, clock=clock)
         self._log = structlog.get_logger()
         if read_only:
@@ -131,6 +136,10 @@ class Keeper:
         yield from self.disk.problems()
         if self.nothing_to_purge:
             yield "nothing more may be purged before its time: free some space, or shorten the retention"
+        if not self._read_only:
+            yield from map(str, self._store.purge_problems)
+        for plan, problem in self._failed.items():
+            yield f"what is old cannot go{f' ({plan})' if plan else ''}: {problem}"
         if not self.trust.trusted:
             yield f"{self.trust.doubt}: nothing is purged until a time service keeps it, or anpr store confirm-clock"
 
@@ -138,19 +147,23 @@ class Keeper:
 
     def look(self) -> None:
         """Look at the disk now: something could not be written."""
-        with self._told():
+        with telling_failures(self._store.counters, self._store.path):
             self.disk.look()
 
     def turn(self, most_seconds: float) -> float:
         """Do what is due for so long; returns in how many seconds it wants its next turn. Never raises."""
         now = self._clock.monotonic_seconds()
-        with self._told():
+        self._plan_name = ""
+        with telling_failures(self._store.counters, self._store.path) as failures:
             if self.disk.turn():
                 self._plan_due_seconds = now
             if now >= self._note_due_seconds:
                 self._note_due_seconds = now + NOTE_SECONDS
                 self.note()
+            self._failed.pop("", None)
+            self._plan_name = self._job.plan if self._job is not None else ""
             return self._work(now + most_seconds / 4)
+        self._failed[self._plan_name] = failures[0]
         if self._job is not None:
             self._ask_last(self._job.plan)
         self._drop_job()
@@ -162,10 +175,10 @@ class Keeper:
         failed: dict[str, StoreError] = {}
         self.disk.look()
         self.note()
-        while self.trust.trusted and (job := self._plan()) is not None and job.plan not in failed:
+        while (job := self._plan()) is not None and job.plan not in failed:
             try:
                 for progress in job.slices:
-                    purge = self._tell(job, progress)
+                    purge = self._tell(progress)
                     if purge is not None:
                         yield purge
                 if job.done is not None:
@@ -173,6 +186,7 @@ class Keeper:
                 self.disk.look()
             except StoreError as error:
                 failed[job.plan] = error
+                self._log.error("keeping_failed", problem=str(error))
                 self._ask_last(job.plan)
         for problem in failed.values():
             raise problem
@@ -187,12 +201,12 @@ class Keeper:
             yield f"{due.what} of {shelves[at].first_seq:,} to {shelves[at].last_seq:,}: {due.reason}"
             if due.reason != "retention":
                 return  # how much room that makes is not known before
-            shelves[at : at + 1] = [] if due.what == "partition" else [shelves[at]._replace(thinned=True)]
+            shelves[at : at + 1] = shelves[at].after(due.what)
 
     def close(self) -> None:
         """Leave off what is being done, and note what the next life must know. Closing twice does no harm."""
         self._drop_job()
-        with self._told():
+        with telling_failures(self._store.counters, self._store.path):
             self.note()
 
     def note(self) -> None:
@@ -229,6 +243,8 @@ class Keeper:
                 age = ages.get(first_seq)
                 if age is None or age.last_seq < last_seq:
                     ages[first_seq] = Age(latest_seconds, last_seq, sure)
+            for name in days_aside(self._store.path):
+                ages.setdefault(name.first_seq, Age(latest_seconds, 0, sure))
             if copy is None and self._copy.is_dir():
                 copy = Age(latest_seconds, 0, sure)
             lines = Age(latest_seconds, self._store.audit.head.number, sure)
@@ -243,9 +259,8 @@ class Keeper:
 
     def _work(self, until_seconds: float) -> float:
         now = self._clock.monotonic_seconds()
-        if not self.trust.trusted:
+        if not self.trust.trusted and self._job is not None and self._job.plan != _FINISHING:
             self._drop_job()
-            return LOOK_SECONDS
         if self._job is None:
             if now < self._plan_due_seconds:
                 return min(LOOK_SECONDS, self._plan_due_seconds - now)
@@ -256,9 +271,10 @@ class Keeper:
         while self._job is not None:
             job = self._job
             try:
-                self._tell(job, next(job.slices))
+                self._tell(next(job.slices))
             except StopIteration:
                 self._job = None
+                self._failed.pop(job.plan, None)
                 if job.done is not None:
                     job.done()
                 self.disk.look()
@@ -268,22 +284,46 @@ class Keeper:
                 break  # a slice may take as long as a whole turn
         return PAUSE_SECONDS
 
-    def _plan(self) -> _Job | None:
+    def _plan(self) -> Job | None:
         """What is to be done next. Raises StoreError."""
         for name, plan in self._plans.items():
-            if (job := plan()) is not None:
+            if not self.trust.trusted and name != _FINISHING:
+                continue
+            self._plan_name = name
+            try:
+                job = plan()
+            except BaseException:
+                self._ask_last(name)
+                raise
+            if job is not None:
                 job.plan = name
                 return job
+            self._failed.pop(name, None)
         return None
 
     def _ask_last(self, plan: str) -> None:
         self._plans[plan] = self._plans.pop(plan)
 
-    def _counting_job(self) -> _Job | None:
-        counting = self._tally.counting()
-        return _Job("counting pictures", counting) if counting is not None else None
+    def _finishing_job(self) -> Job | None:
+        """Do what was decided and is not done: whatever the clock says, for it is decided."""
+        now = self._clock.monotonic_seconds()
+        if now < self._finish_due_seconds or not (self._store.unfinished or self._store.purge_problems):
+            return None
+        self._finish_due_seconds = now + FINISH_SECONDS
 
-    def _due_job(self) -> _Job | None:
+        def done() -> None:
+            for problem in self._store.purge_problems:
+                self._store.counters.add("purges_unfinished")
+                self._log.error("purge_unfinished", problem=str(problem))
+
+        slices = self._store.finish(choose=self._staying().choose)
+        return Job("what was decided earlier", slices, done=done)
+
+    def _counting_job(self) -> Job | None:
+        counting = self._tally.counting()
+        return Job("counting pictures", counting) if counting is not None else None
+
+    def _due_job(self) -> Job | None:
         due = self._next_due(self._shelves())
         self.nothing_to_purge = due is None and self.disk.is_at_least("early")
         return self._job_of(due) if due is not None else None
@@ -293,28 +333,33 @@ class Keeper:
             shelves,
             self.policy,
             now_seconds=self.trust.now_seconds,
-            acknowledged_seq=self._acknowledged_seq(),
+            acknowledged_seq=self._outbox.acknowledged_seq(self._consumers),
             crowded=self.disk.is_at_least("early"),
             too_many_pictures=self._tally.passages_exceed,
         )
 
-    def _job_of(self, due: Due) -> _Job:
+    def _job_of(self, due: Due) -> Job:
         partition = self._store.partitions.of_seq(due.first_seq)
         assert partition is not None
         choose, digest = self._staying().choose, self._holds.digest
         if due.what == "partition":
             self._tell_undelivered(due.first_seq)
             slices = self._store.purge(partition, choose=choose, reason=due.reason)
-            return _Job(f"{partition.name}, {due.reason}", slices, due.reason, self._tally.forget_kept)
+            return Job(f"{partition.name}, {due.reason}", slices, due.reason, self._tally.forget_kept)
 
         def done() -> None:
             self._tally.forget(due.first_seq)
-            self._change(thinned={**self._state.thinned, due.first_seq: digest})
+            noted = "pseudonymised" if due.what == "plates" else "thinned"
+            self._change(**{noted: {**getattr(self._state, noted), due.first_seq: digest}})
 
-        slices = self._store.thin(partition, choose=choose, reason=due.reason)
-        return _Job(f"pictures of {partition.name}, {due.reason}", slices, due.reason, done)
+        if due.what == "plates":
+            key = present_key(self._store.path)
+            slices = self._store.pseudonymise(partition, choose=choose, reason=due.reason, pseudonyms=key)
+        else:
+            slices = self._store.thin(partition, choose=choose, reason=due.reason)
+        return Job(f"{due.what} of {partition.name}, {due.reason}", slices, due.reason, done)
 
-    def _kept_job(self) -> _Job | None:
+    def _kept_job(self) -> Job | None:
         """Look through what has outlived its partition, if something of it may go now."""
         first_seq = self._first_seq()
         over_seconds = self.trust.now_seconds - self.policy.retention.hits_days * DAY_SECONDS
@@ -335,9 +380,9 @@ class Keeper:
             self._change(kept_looked=looked)
 
         slices = self._store.purge_kept(choose=self._staying().choose, reason=reason)
-        return _Job(f"records that were kept, {reason}", slices, reason, done)
+        return Job(f"records that were kept, {reason}", slices, reason, done)
 
-    def _audit_job(self) -> _Job | None:
+    def _audit_job(self) -> Job | None:
         """Take away what of the audit log is too old."""
         seconds = self.policy.retention.audit_days * DAY_SECONDS
         over = [age for age in self._state.audit if age.latest_seconds + seconds <= self.trust.now_seconds]
@@ -350,11 +395,11 @@ class Keeper:
         def done() -> None:
             self._change(audit=self._state.audit[len(over) :])
 
-        return _Job("lines of the audit log, retention", cut(), "retention", done)
+        return Job("lines of the audit log, retention", cut(), "retention", done)
 
-    def _copy_job(self) -> _Job | None:
+    def _copy_job(self) -> Job | None:
         """Delete the copy of the store in an older schema, once it has served: it holds what was purged since."""
-        seconds, age = self.policy.retention.passages_days * DAY_SECONDS, self._state.copy
+        seconds, age = self.policy.retention.plates_days * DAY_SECONDS, self._state.copy
         if age is None or age.latest_seconds + seconds > self.trust.now_seconds:
             return None
 
@@ -363,7 +408,21 @@ class Keeper:
             self._log.info("store_copy_deleted", copy=str(self._copy))
             self._change(copy=None)
 
-        return _Job(f"{self._copy.name}, retention", delete_slowly(self._copy), "retention", done)
+        return Job(f"{self._copy.name}, retention", delete_slowly(self._copy), "retention", done)
+
+    def _aside_job(self) -> Job | None:
+        """Delete a day that was set aside, with its pictures, once its time is over; none while anything is held, for
+        nobody can tell what is in it."""
+        retention, ages = self.policy.retention, self._state.ages
+        for name, folder in days_aside(self._store.path).items() if not len(self._holds) else ():
+            age, days = ages.get(name.first_seq), retention.passages_days if name.version else retention.plates_days
+            if age is not None and age.latest_seconds + days * DAY_SECONDS <= self.trust.now_seconds:
+                self._store.partitions.let_go(folder)
+                self._store.counters.add("damaged_days_deleted")
+                self._log.info("damaged_day_deleted", day=folder.name)
+                self._finish_due_seconds = self._clock.monotonic_seconds()
+                return self._finishing_job()
+        return None
 
     @property
     def _copy(self) -> Path:
@@ -387,17 +446,14 @@ class Keeper:
 
     def _shelves(self) -> list[Shelf]:
         """The partitions that are not written to any more."""
-        ages, thinned, digest = self._state.ages, self._state.thinned, self._holds.digest
-        return [
-            Shelf(first_seq, last_seq, ages.get(first_seq), thinned.get(first_seq) == digest)
-            for first_seq, last_seq in self._numbers()[:-1]
-        ]
+        return [self._state.shelf(first, last, self._holds.digest) for first, last in self._numbers()[:-1]]
 
     def _numbers(self) -> list[tuple[int, int]]:
         """First and last number of each partition, oldest first."""
         partitions = self._store.partitions.all
         firsts = [partition.first_seq for partition in partitions]
-        return list(zip(firsts, (*(first - 1 for first in firsts[1:]), self._store.last_seq)))
+        ends = (*(first - 1 for first in firsts[1:]), self._store.last_seq)
+        return [(first, max(first - 1, self._lost.get(end, end))) for first, end in zip(firsts, ends)]
 
     def _first_seq(self) -> int:
         oldest = next(iter(self._store.partitions.all), None)
@@ -412,76 +468,29 @@ class Keeper:
             first_seq=self._first_seq(),
         )
 
-    def _acknowledged_seq(self) -> int:
-        """Up to here every consumer has had all."""
-        positions = self._outbox.positions() if self._consumers else {}
-        had = (min(positions.get(name, (0, 0))) for name in self._consumers)
-        return min(had, default=self._store.last_seq)
-
     def _read_holds(self) -> Holds:
         if self._store.root.kept is None:
             return Holds(())
         with self._store.root.reading() as txn:
             return read_holds(txn, self._store.root.holds)
 
-    # What is told
-
-    def _tell(self, job: _Job, progress: Progress | None) -> Purge | None:
+    def _tell(self, progress: Progress | None) -> Purge | None:
         """Count and log what was decided; it comes a second time when it is done."""
         purge = progress.purge if progress is not None and progress.doing == "decided" else None
-        if purge is None:
-            return None
-        counters = self._store.counters
-        counters.add("purges", reason=purge.reason)
-        counters.add("events_purged", purge.sightings + purge.hits + purge.gaps, reason=purge.reason)
-        counters.add("events_kept", purge.kept, reason=purge.reason)
-        counters.add("pictures_purged", purge.pictures, reason=purge.reason)
-        self._log.info(
-            "purged",
-            what=purge.what,
-            reason=purge.reason,
-            number=purge.number,
-            partition=purge.partition,
-            first_seq=purge.first_seq,
-            last_seq=purge.last_seq,
-            events=purge.sightings + purge.hits + purge.gaps,
-            kept=purge.kept,
-            pictures=purge.pictures,
-            bytes=purge.bytes + purge.picture_bytes,
-        )
+        if purge is not None:
+            tell_purge(purge, self._store.counters)
         return purge
 
     def _tell_undelivered(self, first_seq: int) -> None:
         """Count what consumers have not had of a partition that goes."""
         last_seq = next(last for first, last in self._numbers() if first == first_seq)
-        positions = self._outbox.positions()
-        for name in self._consumers:
-            lacking = last_seq - max(first_seq - 1, min(positions.get(name, (0, 0))))
-            if lacking > 0:
-                self._store.counters.add("events_purged_undelivered", lacking, reason=name)
-                self._log.warning("purged_undelivered", consumer=name, events=lacking, last_seq=last_seq)
+        positions, counters = self._outbox.positions(), self._store.counters
+        tell_undelivered(counters, positions, self._consumers, first_seq=first_seq, last_seq=last_seq)
 
     def _tell_doubt(self) -> None:
         if self.trust.trusted == self._doubted:
             self._doubted = not self.trust.trusted
-            if self._doubted:
-                self._store.counters.add("clock_doubts")
-                self._log.error("clock_in_doubt", problem=self.trust.doubt)
-            else:
-                self._log.info("clock_trusted", by="time service" if self.trust.sure else "time lived through")
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """What fails in the block is counted and logged: it is tried again, and the box goes on."""
-        try:
-            with told_as_store_errors(self._store.path):
-                yield
-        except StoreError as error:
-            self._store.counters.add("keeping_failures", reason="store")
-            self._log.error("keeping_failed", problem=str(error))
-        except Exception as error:  # noqa: BLE001  # to store and to tell goes before to delete
-            self._store.counters.add("keeping_failures", reason=type(error).__name__)
-            self._log.error("keeping_failed", problem="a fault of the program", exc_info=error)
+            tell_trust(self._store.counters, self.trust)
 
 
 def _newest_time(store: Store) -> float:

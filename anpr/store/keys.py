@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from functools import lru_cache
 
 from anpr.errors import StoreError
 
@@ -18,6 +19,7 @@ MAX_NAME_BYTES = 200
 """Two names and their zero bytes stay below LMDB's 511 bytes per key."""
 
 _DOUBLE = struct.Struct(">d")
+_STAMP = struct.Struct(">dQ")
 _U64 = struct.Struct(">Q")
 _SIGN = 1 << 63
 _ALL = (1 << 64) - 1
@@ -43,7 +45,9 @@ def unpack_seq(key: bytes) -> int:
 
 
 def stamp(seconds: float, seq: int) -> bytes:
-    """16 bytes that sort as `(seconds, seq)`."""
+    """16 bytes that sort as `(seconds, seq)`: `pack_seconds` and `pack_seq`. Raises StoreError."""
+    if 0.0 <= seconds < math.inf:
+        return _STAMP.pack(-(seconds + 0.0), seq)  # negating flips the sign bit and nothing else
     return pack_seconds(seconds) + pack_seq(seq)
 
 
@@ -54,8 +58,11 @@ def seq_of(a_stamp: bytes) -> int:
 
 def checked_name(name: str) -> bytes:
     """`name` as bytes that fit a key. Raises StoreError."""
-    encoded = name.encode(errors="backslashreplace")
-    if b"\0" in encoded or len(encoded) > MAX_NAME_BYTES:
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError:
+        encoded = name.encode(errors="backslashreplace")
+    if 0 in encoded or len(encoded) > MAX_NAME_BYTES:
         raise StoreError(f"{name[:80]!r} cannot be a key", cure=f"at most {MAX_NAME_BYTES} bytes and no zero byte")
     return encoded
 
@@ -63,3 +70,9 @@ def checked_name(name: str) -> bytes:
 def name_key(name: str) -> bytes:
     """`name` as the first part of a key; the zero byte ends it, so that no name is the start of another."""
     return checked_name(name) + b"\0"
+
+
+@lru_cache(maxsize=1024)
+def camera_key(camera_id: str) -> bytes:
+    """`name_key` of a camera: there are few."""
+    return name_key(camera_id)

@@ -91,5 +91,5 @@ def check_length(path: Path, environment: lmdb.Environment) -> None:
         raise StoreError(
             f"the store is cut off at {data.stat().st_size} of {expected_bytes} bytes ({findings[0]})",
             place=str(data),
-            cure="keep the file for inspection and restore the store from its last backup",
+            cure="keep the file for inspection and restore the last backup, or see anpr store set-aside",
         )

@@ -13,6 +13,7 @@ import hashlib
 import os
 from collections.abc import Generator, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 import lmdb
@@ -62,6 +63,15 @@ def names(pictures: Sequence[str]) -> Names:
     return np.unique(np.array([int(sha256[:16], 16) for sha256 in pictures], np.uint64))
 
 
+def places(names: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np.intp]:
+    """Where in rising numbers those of others lie that are among them."""
+    at = np.searchsorted(names, others)
+    inside = at < len(names)
+    at = at[inside]
+    found: NDArray[np.intp] = at[names[at] == others[inside]]
+    return found
+
+
 def rows_in_slices(
     shelf: Partition, *, most: int, after_seq: int = 0
 ) -> Iterator[tuple[lmdb.Transaction[bytes], list[tuple[int, bytes]]]]:
@@ -77,7 +87,7 @@ def rows_in_slices(
 
 def named_in(partition: Partition) -> Generator[None, None, Names]:
     """What a partition's records name, in slices. Raises StoreError, OSError."""
-    noted = _read(partition) if partition.sealed else None
+    noted = read_names(partition.path) if partition.sealed else None
     if noted is not None:
         return noted
     parts: list[Names] = []
@@ -87,13 +97,17 @@ def named_in(partition: Partition) -> Generator[None, None, Names]:
     found = np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.uint64)
     if partition.sealed:
         with contextlib.suppress(OSError):  # the disk may be full: then it is made again the next time
-            _write(partition, found)
+            write_names(partition.path, found)
     return found
 
 
-def _read(partition: Partition) -> Names | None:
+def read_names(folder: Path) -> Names | None:
+    """What the records of the partition in a folder name, if that was noted; None: it was not, or is damaged.
+
+    Raises OSError.
+    """
     try:
-        content = (partition.path / _FILE).read_bytes()
+        content = (folder / _FILE).read_bytes()
     except FileNotFoundError:
         return None
     if hashlib.sha256(content[32:]).digest() != content[:32]:
@@ -101,13 +115,14 @@ def _read(partition: Partition) -> Names | None:
     return np.frombuffer(content, "<u8", offset=32).astype(np.uint64, copy=False)
 
 
-def _write(partition: Partition, found: Names) -> None:
+def write_names(folder: Path, found: Names) -> None:
+    """Note what the records of the partition in a folder name. Raises OSError."""
     content = found.astype("<u8", copy=False).tobytes()
-    half = partition.path / f".{_FILE}.{os.getpid()}"
+    half = folder / f".{_FILE}.{os.getpid()}"
     half.unlink(missing_ok=True)
     try:
         write_file(half, hashlib.sha256(content).digest() + content, mode=0o660)
-        half.replace(partition.path / _FILE)
+        half.replace(folder / _FILE)
     finally:
         half.unlink(missing_ok=True)
-    sync_folder(partition.path)
+    sync_folder(folder)

@@ -1,7 +1,7 @@
 """What the keeper must know after a restart: in the table `keeper` of a store's root.
 
 lived       wall time by the time that the box has lived through, see trust.py
-state       ages of the partitions, what is thinned out, what of the kept was looked through
+state       ages of the partitions, what is thinned out or pseudonymised, what of the kept was looked through
 confirmed   wall time at which a person has said that the clock is right; another process may write it
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Collection
 import lmdb
 import msgspec
 
+from anpr.store.due import Shelf
 from anpr.store.root import Root
 from anpr.store.trust import Age
 
@@ -26,6 +27,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """By the first number of a partition, also of those that are gone."""
     thinned: dict[int, str] = {}
     """Partitions without the pictures of their passages, and by which holds."""
+    pseudonymised: dict[int, str] = {}
+    """Partitions whose plates gave way to pseudonyms, and by which holds."""
     copy: Age | None = None
     """Of the copy that was made of a store in an older schema; None: there is none."""
     audit: tuple[Age, ...] = ()
@@ -41,6 +44,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         at = bisect_right(firsts, seq)
         return self.ages[firsts[at - 1]] if at else None
 
+    def shelf(self, first_seq: int, last_seq: int, holds: str) -> Shelf:
+        """What is known of a partition, by the holds of now."""
+        thinned, pseudonymised = (done.get(first_seq) == holds for done in (self.thinned, self.pseudonymised))
+        return Shelf(first_seq, last_seq, self.ages.get(first_seq), thinned, pseudonymised)
+
     def shortened(self, present: Collection[int], over_seconds: float) -> State:
         """Without what nobody asks for any more: of the partitions that are gone, those that were written before
         `over_seconds` are told as one."""
@@ -53,7 +61,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         if over:
             ages[over[0]] = max((self.ages[first_seq] for first_seq in over), key=lambda age: age.latest_seconds)
         thinned = {first_seq: by for first_seq, by in self.thinned.items() if first_seq in present}
-        return msgspec.structs.replace(self, ages=ages, thinned=thinned)
+        pseudonymised = {first_seq: by for first_seq, by in self.pseudonymised.items() if first_seq in present}
+        return msgspec.structs.replace(self, ages=ages, thinned=thinned, pseudonymised=pseudonymised)
 
 
 class Notes:

@@ -8,7 +8,7 @@ reaches back to the oldest partition that is left.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Literal
 
@@ -61,18 +61,27 @@ class Outbox:
             row = partition.row_at(txn, seq)
             return None if row is None else decode_row(seq, row)
 
+    def acknowledged_seq(self, consumers: Collection[str]) -> int:
+        """Up to here all of these consumers have had everything; the newest number if there are none."""
+        positions = self.positions() if consumers else {}
+        had = (min(positions.get(name, (0, 0))) for name in consumers)
+        return min(had, default=self.last_seq)
+
     def positions(self) -> dict[str, tuple[int, int]]:
         """What each consumer has acknowledged: numbers of the `hits` and the `rest` lane. Raises StoreError."""
-        with self._root.reading() as txn, txn.cursor(self._root.consumers) as cursor:
-            return {
-                key.decode(): msgspec.msgpack.decode(value, type=tuple[int, int]) for key, value in cursor.iternext()
-            }
+        return read_positions(self._root)
 
     def save_positions(self, positions: Mapping[str, tuple[int, int]]) -> None:
         """Keep it, durably. Raises StoreError."""
         with self._root.writing() as txn:
             for name, position in positions.items():
                 txn.put(checked_name(name), msgspec.msgpack.encode(position), db=self._root.consumers)
+
+
+def read_positions(root: Root) -> dict[str, tuple[int, int]]:
+    """What each consumer has acknowledged: numbers of the `hits` and the `rest` lane. Raises StoreError."""
+    with root.reading() as txn, txn.cursor(root.consumers) as cursor:
+        return {key.decode(): msgspec.msgpack.decode(value, type=tuple[int, int]) for key, value in cursor.iternext()}
 
 
 def _hits(partition: Partition, txn: lmdb.Transaction[bytes], after_seq: int) -> Iterator[Event]:

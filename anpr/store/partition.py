@@ -11,13 +11,15 @@
     links, seals                                              see chain.py; of records with pictures
     superseded  seq in an older partition → seq here          what a newer revision here has replaced there
     begin       chain                                         where the chain of evidence ended when the partition began
+    pseudonyms  seq → nothing                                 sightings without their plate, see rewriting.py
 
 What outlives its partition is kept in tables of the same names, with `kept_` before them, in the store's root.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
@@ -26,19 +28,21 @@ from typing import NamedTuple
 import lmdb
 
 from anpr.errors import StoreError
-from anpr.records import Event, Hit, Record, Sighting
+from anpr.records import CoverageGap, Event, Hit, Record, Sighting
+from anpr.store.batch import Batch
 from anpr.store.chain import NO_END, Chain, End
 from anpr.store.environment import Environment
-from anpr.store.keys import checked_name, name_key, pack_seconds, pack_seq, unpack_seq
+from anpr.store.keys import camera_key, checked_name, name_key, pack_seconds, pack_seq, stamp, unpack_seq
 from anpr.store.passages import encode_passage
-from anpr.store.rows import decode_row, hit_of, kind_of, sighting_of
+from anpr.store.rows import FoundBy, decode_row, hit_of, sighting_of
 from anpr.store.search import Indexes
 
 _FROM_THE_FIRST = ("events", "ids", "hits", "plates", "times", "cameras")
 _OF_KEPT = ("gaps", "passages", "hit_times")
-_LATER = (*_OF_KEPT, "hit_log", "links", "seals", "superseded", "begin")
+_LATER = (*_OF_KEPT, "hit_log", "links", "seals", "superseded", "begin", "pseudonyms")
 """Not in the files of every old schema."""
 _CHAIN = b"chain"
+_OF_KIND: dict[type[Record], bytes] = {Sighting: b"sighting\0", Hit: b"hit\0", CoverageGap: b"coverage\0"}
 
 
 class Name(NamedTuple):
@@ -48,17 +52,19 @@ class Name(NamedTuple):
     """Of its commits, in Viet Nam's time."""
     first_seq: int
     """The number that its first event has, or will have."""
+    version: int = 0
+    """How often it was rewritten; of two with the same first number, the higher one counts."""
 
     def __str__(self) -> str:
-        return f"{self.day.isoformat()}.{self.first_seq:020d}"
+        return f"{self.day.isoformat()}.{self.first_seq:020d}" + (f".{self.version}" if self.version else "")
 
     @classmethod
     def parse(cls, folder: str) -> Name | None:
         """None if the folder is no partition's."""
-        day, _, seq = folder.partition(".")
+        day, *numbers = folder.split(".")
         try:
-            name = cls(date.fromisoformat(day), int(seq))
-        except ValueError:
+            name = cls(date.fromisoformat(day), *map(int, numbers))
+        except (ValueError, TypeError):
             return None
         return name if str(name) == folder else None
 
@@ -96,6 +102,7 @@ class Partition:
         self._tables = {each: table for each, table in tables.items() if table is not None}
         self.events, self.ids, self.hits = (self._tables[each] for each in _FROM_THE_FIRST[:3])
         self.indexes = Indexes(*(self._tables[each] for each in _FROM_THE_FIRST[3:]))
+        self._passages = self._tables.get("passages")
         self.in_order = not prefix
         """Whether its numbers are a range: not those of the kept."""
         self._span: tuple[bytes, bytes] | None = None
@@ -157,54 +164,60 @@ class Partition:
         `row` is `encode_row` of it, or what was stored as such; `key` its `id_key`. Raises StoreError for what cannot
         be a key.
         """
-        record, seq = event.record, pack_seq(event.seq)
-        if before is not None:
-            self._forget(txn, self.event_at(txn, before.seq))
-        for index_key, value, table in self._entries(record, seq):
-            txn.put(index_key, value, db=table)
-        txn.put(seq, row, append=self.in_order, db=self.events)
-        txn.put(key or id_key(record), seq + pack_seq(record.revision), db=self.ids)
-        if isinstance(record, Hit) and self.in_order:
-            txn.put(seq, b"", append=True, db=self.table("hit_log"))
+        batch = Batch(self, txn)
+        batch.add(event, row, key=key or id_key(event.record), before=before)
+        batch.write()
 
     def drop(self, txn: lmdb.Transaction[bytes], seq: int) -> None:
         """Take an event and its index entries away."""
         event, packed = self.event_at(txn, seq), pack_seq(seq)
-        for key, value, table in (*self._entries(event.record, packed), (id_key(event.record), packed, self.ids)):
+        entries = (*self.index_entries(event.record, seq), (self.ids, id_key(event.record), packed))
+        for table, key, value in entries:
             if (txn.get(key, db=table) or b"").startswith(value):  # it may be that of a newer revision
                 txn.delete(key, db=table)
         txn.delete(packed, db=self.events)
 
-    def _forget(self, txn: lmdb.Transaction[bytes], event: Event) -> None:
-        for key, _, table in self._entries(event.record, pack_seq(event.seq)):
-            txn.delete(key, db=table)
+    def index(self, record: Record, seq: int, tables: Mapping[lmdb._Database, dict[bytes, bytes]]) -> None:
+        """Add to `tables` the entries by which an event's record is found, but for its id. Raises StoreError."""
+        if not isinstance(record, Sighting):
+            for table, key in self.index_keys(record, seq):
+                tables[table][key] = pack_seq(seq)
+        elif record.state != "withdrawn":
+            at, by_camera, text = stamp(record.seen_seconds, seq), camera_key(record.camera_id), record.text
+            encoded, indexes = text.encode(), self.indexes
+            tables[indexes.times][at] = by_camera + encoded
+            tables[indexes.cameras][by_camera + at] = encoded
+            if text:
+                tables[indexes.plates][name_key(text) + at] = record.camera_id.encode()
+            passage = encode_passage(record)
+            if passage is not None and self._passages is not None:
+                tables[self._passages][at] = passage
 
-    def _entries(self, record: Record, seq: bytes) -> list[tuple[bytes, bytes, lmdb._Database]]:
-        """(key, value, table) by which a record is found, but for its id."""
-        if isinstance(record, Sighting):
-            return self._passage_entries(record, seq) if record.state != "withdrawn" else []
-        name = checked_name(record.id)
+    def index_entries(self, record: Record, seq: int) -> list[tuple[lmdb._Database, bytes, bytes]]:
+        """(table, key, value) of all that `index` adds. Raises StoreError."""
+        tables: defaultdict[lmdb._Database, dict[bytes, bytes]] = defaultdict(dict)
+        self.index(record, seq, tables)
+        return [(table, key, value) for table, entries in tables.items() for key, value in entries.items()]
+
+    def index_keys(self, record: FoundBy | Record, seq: int) -> list[tuple[lmdb._Database, bytes]]:
+        """Tables and keys of `index_entries`, and maybe of some that were never put. Raises StoreError."""
         if isinstance(record, Hit):
-            at = pack_seconds(record.seen_seconds)
+            name = checked_name(record.id)
             return [
-                (name_key(record.sighting_id) + name, seq, self.hits),
-                (at + name, seq, self.table("hit_times")),
+                (self.hits, name_key(record.sighting_id) + name),
+                (self.table("hit_times"), pack_seconds(record.seen_seconds) + name),
             ]
-        return [(pack_seconds(record.from_seconds) + name, seq, self.table("gaps"))]
-
-    def _passage_entries(self, sighting: Sighting, seq: bytes) -> list[tuple[bytes, bytes, lmdb._Database]]:
-        at = pack_seconds(sighting.seen_seconds) + seq
-        text, camera = sighting.text.encode(), sighting.camera_id.encode()
-        entries = [
-            (at, camera + b"\0" + text, self.indexes.times),
-            (name_key(sighting.camera_id) + at, text, self.indexes.cameras),
-        ]
-        if text:
-            entries.append((name_key(sighting.text) + at, camera, self.indexes.plates))
-        passage = encode_passage(sighting)
-        if passage is not None and "passages" in self._tables:
-            entries.append((at, passage, self._tables["passages"]))
-        return entries
+        if isinstance(record, CoverageGap):
+            return [(self.table("gaps"), pack_seconds(record.from_seconds) + checked_name(record.id))]
+        if record.state == "withdrawn":
+            return []
+        at = stamp(record.seen_seconds, seq)
+        keys = [(self.indexes.times, at), (self.indexes.cameras, camera_key(record.camera_id) + at)]
+        if record.text:
+            keys.append((self.indexes.plates, name_key(record.text) + at))
+        if self._passages is not None:
+            keys.append((self._passages, at))
+        return keys
 
     # Reading
 
@@ -237,6 +250,14 @@ class Partition:
             self._all_replaced = self.sealed
         return self._replaced
 
+    def newest_of(self, txn: lmdb.Transaction[bytes], keys: Sequence[bytes]) -> dict[bytes, Newest]:
+        """Where the newest revisions of records lie, by their `id_key`: of those that are here."""
+        if len(keys) == 1:
+            newest = self.newest(txn, keys[0])
+            return {} if newest is None else {keys[0]: newest}
+        with txn.cursor(self.ids) as cursor:
+            return {key: Newest(unpack_seq(value[:8]), unpack_seq(value[8:])) for key, value in cursor.getmulti(keys)}
+
     def newest(self, txn: lmdb.Transaction[bytes], key: bytes) -> Newest | None:
         """Where the newest revision of a record lies, by its `id_key`; None if it is not here."""
         value = txn.get(key, db=self.ids)
@@ -259,12 +280,16 @@ class Partition:
         """An event's row; None if there is none of that number."""
         return txn.get(pack_seq(seq), db=self.events)
 
-    def event_at(self, txn: lmdb.Transaction[bytes], seq: int) -> Event:
-        """An event. Raises StoreError if it is not there."""
+    def stored_row(self, txn: lmdb.Transaction[bytes], seq: int) -> bytes:
+        """`row_at`. Raises StoreError if it is not there."""
         row = self.row_at(txn, seq)
         if row is None:
             raise StoreError(f"event {seq} is missing from the log", place=str(self.path), cure="restore a backup")
-        return decode_row(seq, row)
+        return row
+
+    def event_at(self, txn: lmdb.Transaction[bytes], seq: int) -> Event:
+        """An event. Raises StoreError if it is not there."""
+        return decode_row(seq, self.stored_row(txn, seq))
 
     def sighting_at(self, txn: lmdb.Transaction[bytes], seq: int) -> Sighting:
         """An event's sighting. Raises StoreError if it is not there, or something else."""
@@ -279,8 +304,8 @@ class Partition:
         newest = self.newest(txn, id_key(event.record))
         if newest is None or newest.seq < event.seq:
             return False
-        entries = self._entries(event.record, pack_seq(event.seq)) if newest.seq == event.seq else []
-        return all(txn.get(key, db=table) == value for key, value, table in entries)
+        entries = self.index_entries(event.record, event.seq) if newest.seq == event.seq else []
+        return all(txn.get(key, db=table) == value for table, key, value in entries)
 
     def _open_chain(self, begins: End | None) -> Chain | None:
         if not (self.has("links") and self.has("seals")):
@@ -297,4 +322,4 @@ class Partition:
 
 def id_key(record: Record) -> bytes:
     """The key of a record in `ids`. Raises StoreError for an id that cannot be one."""
-    return kind_of(record).encode() + b"\0" + checked_name(record.id)
+    return _OF_KIND[type(record)] + checked_name(record.id)

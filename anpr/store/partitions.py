@@ -1,9 +1,9 @@
 """The days of a store, oldest first: `days/<day>.<first number>/data.mdb`, see partition.py.
 
-A partition holds a range of numbers without holes, and the ranges follow each other. Only the newest is written to. One
-begins when the day of a commit is another than the newest's, also if the clock went back: numbers order them, not days.
-What is in `days/` under such a name is part of the store, and nothing else: a new one is made under another name and
-renamed, one that goes is renamed away before it is deleted.
+A partition holds a range of numbers without holes, and the ranges follow each other. Only the newest is written to.
+When one begins rolling.py says; also after a clock went back: numbers order them, not days. What is in `days/` under
+such a name is part of the store, and nothing else: a new one is made under another name and renamed, one that goes is
+renamed away before it is deleted. One that is rewritten gets a name of its own.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 import shutil
 import time
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import date
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -20,7 +21,7 @@ from typing import NamedTuple, Self
 import lmdb
 
 from anpr.errors import StoreError
-from anpr.store.chain import End
+from anpr.store.chain import NO_END, End
 from anpr.store.durable import sync_folder
 from anpr.store.environment import Environment
 from anpr.store.faults import told_as_store_errors
@@ -33,7 +34,11 @@ REVISED_WITHIN = 3
 
 GONE = ".gone-"
 """Begins the name of a partition that was taken away."""
+_EMPTIED = ".emptied-"
+"""And then, once its pictures are deleted."""
 _NEW = ".new-"
+_READY = ".ready-"
+"""Begins the name of a rewritten partition that is whole, and is not in its place yet."""
 _TICK_SECONDS = 0.1
 """Longer than a file system may take to date a second change of a folder differently."""
 _TRIES = 10
@@ -63,7 +68,7 @@ class Partitions:
                     self.path.mkdir(mode=0o770)
                     sync_folder(root.path)
                 for half in self.path.glob(f"{_NEW}*"):
-                    shutil.rmtree(half)
+                    shutil.rmtree(half, ignore_errors=True)
             self._scan()
         with told_as_store_errors(self.path):
             self.refresh()
@@ -118,6 +123,10 @@ class Partitions:
             self._settled_seconds = 0.0  # had it changed again since it was first seen so, it would be dated later
         self._scan()
 
+    def hold_still(self) -> None:
+        """Look no more what another process does: what is open stays open, also what that takes away."""
+        self._watched = False
+
     def begin(self, day: date, first_seq: int, *, chain: End) -> Partition:
         """Begin a new partition; it is on disk when this returns. An empty newest one becomes it, whatever its day.
 
@@ -159,15 +168,107 @@ class Partitions:
         gone = self.path / f"{GONE}{partition.name}"
         with told_as_store_errors(self.path):
             partition.path.rename(gone)
-            sync_folder(self.path)
-        partition.environment.close()
-        self._take(tuple(each for each in self.all if each is not partition))
+            partition.environment.close()
+            self._take(tuple(each for each in self.all if each is not partition))
+            sync_folder(self.path)  # if this fails, it is gone all the same
         return gone
+
+    def let_go(self, folder: Path) -> None:
+        """Have the folder of a day that is set aside deleted like one that was taken away. Raises StoreError."""
+        with told_as_store_errors(self.path):
+            folder.rename(self.path / f"{GONE}{folder.name}")
+            sync_folder(self.path)
+            sync_folder(folder.parent)
 
     def gone(self) -> tuple[Path, ...]:
         """Folders of partitions that were taken away and are not deleted yet. Raises StoreError."""
         with told_as_store_errors(self.path):
-            return tuple(sorted(self.path.glob(f"{GONE}*")))
+            return tuple(sorted((*self.path.glob(f"{_EMPTIED}*"), *self.path.glob(f"{GONE}*"))))
+
+    def is_emptied(self, gone: Path) -> bool:
+        """Whether the pictures of one of them are deleted already."""
+        return gone.name.startswith(_EMPTIED)
+
+    def note_emptied(self, gone: Path) -> Path:
+        """Note durably that its pictures are deleted; where it is now. Raises StoreError."""
+        emptied = self.path / f"{_EMPTIED}{gone.name.removeprefix(GONE)}"
+        with told_as_store_errors(self.path):
+            gone.rename(emptied)
+            sync_folder(self.path)
+        return emptied
+
+    # Rewriting
+
+    def begin_rewriting(self, partition: Partition) -> Partition:
+        """An empty partition, open for writing, that may take the place of one that is written to no more.
+
+        Raises StoreError.
+        """
+        name = partition.name._replace(version=partition.name.version + 1)
+        half, begins = self.path / f"{_NEW}{name}", partition.chain.begins if partition.chain else NO_END
+        with told_as_store_errors(self.path):
+            shutil.rmtree(half, ignore_errors=True)
+            if shutil.disk_usage(self.path).free < (needed := 2 * partition.disk_bytes):
+                cure = f"free {(needed >> 20) + 1} MiB"
+                raise StoreError("the disk has no room to write a day anew", place=str(partition.path), cure=cure)
+            make(half, name, chain=begins, map_size_bytes=self._map_size_bytes).environment.close()
+            return Partition(name, Environment.open(half, map_size_bytes=self._map_size_bytes))
+
+    def note_rewritten(self, rewritten: Partition) -> Path:
+        """Close one that is whole, and note that durably; where it is now. Raises StoreError."""
+        ready = self.path / f"{_READY}{rewritten.name}"
+        rewritten.environment.close()
+        with told_as_store_errors(self.path):
+            sync_folder(rewritten.path)
+            rewritten.path.rename(ready)
+            sync_folder(self.path)
+        return ready
+
+    def forget_rewriting(self, rewritten: Partition) -> None:
+        """Close one that is not to be, and delete it."""
+        rewritten.environment.close()
+        shutil.rmtree(rewritten.path, ignore_errors=True)
+
+    def replace(self, partition: Partition, ready: Path) -> Path:
+        """Put a rewritten partition in its place, durably; where the old one is now. Raises StoreError."""
+        with told_as_store_errors(self.path):
+            target = ready.rename(self.path / ready.name.removeprefix(_READY))
+            sync_folder(self.path)
+            name = Name.parse(target.name)
+            assert name is not None
+            opened = self._open(name, newest=False)
+            gone = partition.path.rename(self.path / f"{GONE}{partition.name}")
+            partition.environment.close()
+            self._take(tuple(opened if each is partition else each for each in self.all))
+            sync_folder(self.path)
+        return gone
+
+    @property
+    def are_unsettled(self) -> bool:
+        """Whether a crash has left something for `finish_replacing`. Raises StoreError."""
+        folders = self._folders()
+        days = sum(Name.parse(each.name) is not None for each in folders)
+        return days != len(self._names()) or any(each.name.startswith(_READY) for each in folders)
+
+    def is_there(self, name: str) -> bool:
+        """Whether a rewritten partition of this name is in its place, or will be with the next start."""
+        return (self.path / name).is_dir() or (self.path / f"{_READY}{name}").is_dir()
+
+    def finish_replacing(self, decided: Collection[str]) -> None:
+        """After a crash: put rewritten partitions of these names in their places, delete others. Raises StoreError."""
+        with told_as_store_errors(self.path):
+            for ready in self.path.glob(f"{_READY}*"):
+                if (name := ready.name.removeprefix(_READY)) in decided:
+                    ready.rename(self.path / name)
+                else:
+                    shutil.rmtree(ready)
+            sync_folder(self.path)
+            present = {str(name) for name in self._names()}
+            for folder in self._folders():
+                if Name.parse(folder.name) is not None and folder.name not in present:
+                    folder.rename(self.path / f"{GONE}{folder.name}")
+            self._scan()
+            sync_folder(self.path)
 
     def _scan(self) -> None:
         for _ in range(_TRIES):
@@ -190,10 +291,13 @@ class Partitions:
 
     def _look(self) -> tuple[Partition, ...]:
         known = {each.name: each for each in self.all}
-        names = sorted(
-            filter(None, (Name.parse(each.name) for each in self._folders())), key=lambda name: name.first_seq
-        )
+        names = self._names()
         return tuple(known.get(name) or self._open(name, newest=name is names[-1]) for name in names)
+
+    def _names(self) -> list[Name]:
+        """Of the partitions that are there, oldest first; of one that is being replaced, the new."""
+        names = filter(None, (Name.parse(each.name) for each in self._folders()))
+        return list({name.first_seq: name for name in sorted(names, key=itemgetter(1, 2))}.values())
 
     def _open(self, name: Name, *, newest: bool) -> Partition:
         environment = Environment.open(
@@ -272,15 +376,25 @@ class View:
     def find(self, key: bytes, *, most: int | None = None) -> Place | None:
         """Where the newest revision of a record lies, by its `id_key`; looks at the newest `most` partitions and the
         kept only."""
+        return self.find_all((key,), most=most).get(key)
+
+    def find_all(self, keys: Sequence[bytes], *, most: int | None = None) -> dict[bytes, Place]:
+        """`find` of several: of those that are there."""
         shelves = self.shelves
         if most is not None:
             kept = () if self._kept is None or self._kept.environment.stuck else (self._kept,)
             shelves = (*self.partitions[: -most - 1 : -1], *kept)
+        found: dict[bytes, Place] = {}
+        missing = keys
         for shelf in shelves:
-            newest = shelf.newest(self.txn(shelf), key)
-            if newest is not None and not (shelf is self._kept and self._is_hidden_kept(newest.seq)):
-                return Place(shelf, newest)
-        return None
+            for key, newest in shelf.newest_of(self.txn(shelf), missing).items():
+                if not (shelf is self._kept and self._is_hidden_kept(newest.seq)):
+                    found[key] = Place(shelf, newest)
+            if found:
+                missing = [key for key in keys if key not in found]
+            if not missing:
+                break
+        return found
 
     def hidden(self, shelf: Partition) -> Callable[[int], bool] | None:
         """Tells whether an event of this shelf is not to be found there: another partition has a newer revision, or

@@ -2,7 +2,8 @@
 
     passages   stamp → id, plate, probability, speed (32 bytes), traits (MessagePack)
 
-Millions of passages are read in seconds, because no sighting is decoded; blocks.py reads them.
+Millions of passages are read in seconds, because no sighting is decoded; blocks.py reads them. In the place of a plate
+a pseudonym is PSEUDONYMS and its number: searches know it by that, and the memory leaves it out.
 """
 
 from __future__ import annotations
@@ -11,22 +12,28 @@ import struct
 
 import msgspec
 
-from anpr.ops.passages import compact
+from anpr.ops.passages import id_bytes, millionths_of, speed_of, traits_of
+from anpr.plates.packed import pack
+from anpr.plates.pseudonym import number_of
 from anpr.records import Sighting
 
 FIXED_BYTES = 32
 """Of a value, before the traits."""
 PLATE_BYTES = slice(16, 24)
 """Where the packed plate lies in a value."""
+PSEUDONYMS = 1 << 63
+"""No packed plate is so large."""
 
-_FIXED = struct.Struct(">QQQIf")
+_FIXED = struct.Struct(">16sQIf")
 _ENCODER = msgspec.msgpack.Encoder()
 
 
 def encode_passage(sighting: Sighting) -> bytes | None:
-    """The index's value for a sighting; None if it cannot be kept in a few numbers."""
-    told = compact(sighting)
-    if told is None:
+    """The index's value for a sighting: `anpr.ops.passages.compact` of it; None if it cannot be kept so."""
+    pseudonym = number_of(sighting.text)
+    plate = pack(sighting.text) if pseudonym is None else PSEUDONYMS | pseudonym
+    identity, short = id_bytes(sighting.id)
+    if plate is None or identity is None:
         return None
-    fixed = _FIXED.pack(told.id_high, told.id_low, told.plate, told.millionths, told.speed_kmh)
-    return fixed + _ENCODER.encode(told.traits)
+    fixed = _FIXED.pack(identity, plate, millionths_of(sighting), speed_of(sighting))
+    return fixed + _ENCODER.encode(traits_of(sighting, short_id=short))

@@ -8,6 +8,7 @@ no purge accounts for shows.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from typing import Literal
@@ -24,7 +25,7 @@ from anpr.store.signing import SigningKey, is_signed
 FIRST_PREVIOUS = "0" * 64
 """What the first purge follows."""
 
-What = Literal["partition", "kept", "pictures", "audit"]
+What = Literal["partition", "kept", "pictures", "plates", "audit", "lost"]
 
 
 class Purge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,8 +34,9 @@ class Purge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     number: int
     """From 1, dense."""
     what: What
-    """A whole partition; records that had been kept when theirs went; only pictures of a partition; or lines of the
-    audit log, whose numbers and last SHA-256 stand in place of those of events."""
+    """A whole partition; records that had been kept when theirs went; only pictures of a partition; the plates and
+    pictures of its passages (`partition` is then what it is called since); or lines of the audit log, whose numbers and
+    last SHA-256 stand in place of those of events. Or nothing was deleted, but lost: days that were damaged."""
     at: str
     """UTC, ISO 8601."""
     box: str
@@ -45,7 +47,7 @@ class Purge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Number of the first event that is deleted, or whose pictures are."""
     last_seq: int
     sightings: int
-    """Events that are deleted: revisions of sightings, of hits, and of coverage gaps."""
+    """Events that are deleted, or lose their plate: revisions of sightings, of hits, and of coverage gaps."""
     hits: int
     gaps: int
     kept: int
@@ -61,6 +63,11 @@ class Purge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The chain of evidence before the partition: number and head of its newest link."""
     chain_end: tuple[int, str] = (0, FIRST_PREVIOUS)
     """And at the partition's end."""
+    rewritten: tuple[int, str] | msgspec.UnsetType = msgspec.UNSET
+    """Of plates: how many events of the partition are without their plate now, and the hash that stands for them as
+    they are (tree.py)."""
+    pseudonym_key: str | msgspec.UnsetType = msgspec.UNSET
+    """Of plates: the fingerprint of the key of the pseudonyms."""
     previous: str
     """SHA-256 of the purge before, as it is stored."""
     public_key: str = ""
@@ -118,19 +125,46 @@ def newest_of_partitions(root: Root) -> Purge | None:
     return next((purge for purge in purges(root, newest_first=True) if purge.what == "partition"), None)
 
 
+def rewritings(root: Root) -> dict[int, Purge]:
+    """The newest purge of the plates of each partition, by its first number. Raises StoreError."""
+    return {purge.first_seq: purge for purge in _of_plates(root)}
+
+
+def rewritings_by_name(root: Root) -> dict[str, Purge]:
+    """The same by the name that it has since: of one that was rewritten twice, both. Raises StoreError."""
+    return {purge.partition: purge for purge in _of_plates(root)}
+
+
+def _of_plates(root: Root) -> Iterator[Purge]:
+    with root.reading() as txn, txn.cursor(root.purges) as cursor:
+        for encoded in cursor.iternext(keys=False):
+            with contextlib.suppress(msgspec.MsgspecError):  # `problems` tells of damaged ones
+                purge = msgspec.json.decode(encoded, type=Purge)
+                if purge.what == "plates":
+                    yield purge
+
+
+def lost(root: Root) -> dict[int, Purge]:
+    """What was lost with damaged days, by the number before it. Raises StoreError."""
+    return {purge.first_seq - 1: purge for purge in purges(root) if purge.what == "lost"}
+
+
+def is_genuine(purge: Purge) -> bool:
+    """Whether the owner of its public key signed a purge. Raises ValueError if that is no key."""
+    unsigned = msgspec.structs.replace(purge, signature="")
+    return is_signed(_message(unsigned), bytes.fromhex(purge.signature), bytes.fromhex(purge.public_key))
+
+
 def problems(root: Root) -> Iterator[str]:
     """What is wrong with the purges that are there. Raises StoreError."""
     number, previous, end = 0, FIRST_PREVIOUS, (0, NO_END)
+    beyond: dict[tuple[int, End], tuple[int, End]] = {}
     with root.reading() as txn, txn.cursor(root.purges) as cursor:
         for encoded in cursor.iternext(keys=False):
             number += 1
             try:
                 purge = msgspec.json.decode(encoded, type=Purge)
-                genuine = is_signed(
-                    _message(msgspec.structs.replace(purge, signature="")),
-                    bytes.fromhex(purge.signature),
-                    bytes.fromhex(purge.public_key),
-                )
+                genuine = is_genuine(purge)
             except (msgspec.MsgspecError, ValueError):
                 yield f"purge {number} is damaged"
                 continue
@@ -138,7 +172,11 @@ def problems(root: Root) -> Iterator[str]:
                 yield f"purge {purge.number} does not follow the one before"
             if not genuine:
                 yield f"the signature of purge {purge.number} does not hold"
+            if purge.what == "lost":
+                beyond[purge.first_seq - 1, purge.begin] = purge.last_seq, purge.end
             if purge.what == "partition":
+                while end != (purge.first_seq - 1, purge.begin) and end in beyond:
+                    end = beyond[end]
                 if end != (purge.first_seq - 1, purge.begin):
                     yield f"purge {purge.number} does not follow the partition that was purged before"
                 end = purge.last_seq, purge.end

@@ -18,6 +18,7 @@ from anpr.plates.forms import LONGEST, Kind
 from anpr.plates.neighbours import one_look_alike, one_off
 from anpr.plates.normalise import normalise
 from anpr.plates.provinces import codes_of
+from anpr.plates.pseudonym import Pseudonyms, is_pseudonym
 from anpr.records import Colour, Direction, Hit, Severity, Sighting
 from anpr.store.keys import FIRST_STAMP, LAST_STAMP, pack_seconds
 
@@ -59,6 +60,8 @@ class Query:
     rule: str = ""
     """Sightings with a hit of this rule; with `list_name` or `severity`, the same hit has all of them."""
     severity: str = ""
+    pseudonyms: tuple[Pseudonyms, ...] = ()
+    """Also passages whose plate gave way to its pseudonym under one of these keys; of whole plates only."""
     limit: int = 50
     cursor: str = ""
     """`Page.cursor` of the page before."""
@@ -77,6 +80,7 @@ class Query:
     def given(self) -> dict[str, Any]:
         """The conditions that were given, but for the page's length: for the audit log."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "limit"}
+        values["pseudonyms"] = " ".join(key.fingerprint for key in self.pseudonyms)
         return {name: value for name, value in values.items() if value not in ("", None, "exact")}
 
 
@@ -221,7 +225,10 @@ class Mark(NamedTuple):
 
 
 def plate_pattern(plate: str) -> str:
-    """A plate or pattern as the engine writes it: `30a-12?.4*` gives `30A12?4*`. Raises PlateError."""
+    """A plate or pattern as the engine writes it: `30a-12?.4*` gives `30A12?4*`. A pseudonym stays. Raises
+    PlateError."""
+    if is_pseudonym(plate.strip().upper()):
+        return plate.strip().upper()
     parts: list[str] = []
     for part in re.split(r"([*?])", plate):
         if part.strip(_SEPARATORS) == "":
@@ -238,7 +245,16 @@ def is_whole(pattern: str) -> bool:
 
 
 def _texts(pattern: str, query: Query) -> frozenset[str] | None:
-    if query.near == "exact":
+    texts = _plates(pattern, query)
+    if not query.pseudonyms:
+        return texts
+    if texts is None:
+        raise PlateError("pseudonyms are looked for by a whole plate", cure="give a plate without wildcards")
+    return texts.union(key.of(text) for key in query.pseudonyms for text in texts)
+
+
+def _plates(pattern: str, query: Query) -> frozenset[str] | None:
+    if query.near == "exact" or is_pseudonym(pattern):
         return frozenset({pattern}) if is_whole(pattern) else None
     if not query.plate or not is_whole(pattern):
         raise PlateError(

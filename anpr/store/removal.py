@@ -1,6 +1,6 @@
 """Deleting from a store, so that nothing is lost that must stay, and what was deleted is proved.
 
-A partition goes in this order; a crash at any point is harmless, and from the third on the next start finishes it:
+A partition goes in this order; a crash at any point is harmless, and from the third on the next life finishes it:
 
     1  what must outlive it is copied, with its proof, to the root's kept records (nobody sees them there as long as the
        partition is there)
@@ -10,44 +10,42 @@ A partition goes in this order; a crash at any point is harmless, and from the t
     5  its pictures are deleted, then the folder
 
 A sighting that a kept hit is on is kept too, and so are the others that the hit names. Each step is a slice of some
-milliseconds, so that a hub commits in between.
+milliseconds, so that a hub commits in between. Whatever cannot be taken back is done in a transaction that writes to
+the root, after a look at the holds: nobody can hold anything meanwhile.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import islice
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lmdb
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from anpr.clock import Clock
 from anpr.errors import StoreError
-from anpr.records import Event, Hit, Sighting
-from anpr.store import merge
+from anpr.records import Event, Sighting
 from anpr.store.chain import NO_END
+from anpr.store.choosing import Choice, Choose, Choosing, decoded, newest_of
 from anpr.store.deleting import ROWS_AT_ONCE, Deletion, Going, Progress, Slices, named
 from anpr.store.evidence import EvidenceFolder
-from anpr.store.faults import told_as_store_errors
-from anpr.store.keys import checked_name, pack_seq
-from anpr.store.naming import pictures_of, rows_in_slices
+from anpr.store.keys import pack_seq
+from anpr.store.naming import pictures_of, places, rows_in_slices
 from anpr.store.partition import Partition, id_key
 from anpr.store.partitions import Partitions, View
 from anpr.store.purges import FIRST_PREVIOUS, Purge, What, add, newest_of_partitions, told
+from anpr.store.rewriting import is_rewritten
 from anpr.store.root import Root
 from anpr.store.rows import decode_row, kind_of
 from anpr.store.signing import SigningKey
 
-Choose = Callable[["lmdb.Transaction[bytes]"], Callable[[Event], bool]]
-"""Gives, by the holds that a transaction of the root shows, whether a record stays."""
-
-_HITS_AT_ONCE = 1000
+_KEPT_AT_ONCE = 100_000
 _NO_PURGE = Purge(
     number=0,
     what="partition",
@@ -64,30 +62,6 @@ _NO_PURGE = Purge(
     picture_bytes=0,
     previous=FIRST_PREVIOUS,
 )
-
-
-@dataclass(slots=True)
-class _Choice:
-    """What is to stay."""
-
-    keep: Callable[[Event], bool]
-    holds: bytes
-    """By which it was chosen."""
-    looked_to: int
-    """Number of the newest event whose hits were looked at."""
-    wanted: set[str] = field(default_factory=set)
-    """Ids of the sightings that kept hits name."""
-
-    def note(self, event: Event | None) -> None:
-        """Want what a hit names, if it is kept."""
-        if event is not None and isinstance(event.record, Hit) and self.keep(event):
-            self.wanted.update((event.record.sighting_id, *event.record.sighting_ids))
-
-    def stays(self, event: Event | None) -> bool:
-        """Whether a record outlives its partition; a damaged one does not."""
-        if event is None:
-            return False
-        return (isinstance(event.record, Sighting) and event.record.id in self.wanted) or self.keep(event)
 
 
 class Removal:
@@ -108,18 +82,35 @@ class Removal:
         self._kept = root.kept
         self._partitions = partitions
         self._evidence = evidence
+        self._choosing = Choosing(root, partitions)
         self._deletion = Deletion(root, root.kept, partitions, evidence)
+        self._problems: tuple[StoreError, ...] = ()
+        """Why a partition whose purge was decided cannot be taken away."""
         self._key = key
         self._box = box
         self._clock = clock
 
-    def finish(self) -> None:
-        """Finish what was decided in an earlier life. Raises StoreError."""
-        purge, oldest = newest_of_partitions(self._root), next(iter(self._partitions.all), None)
-        if purge is not None and oldest is not None and str(oldest.name) == purge.partition:
-            self._partitions.take_away(oldest)
-        for _ in self._deletion.finish():
-            pass
+    @property
+    def unfinished(self) -> bool:
+        """Whether something was decided that is not done. Raises StoreError."""
+        return self._decided is not None or self._deletion.unfinished
+
+    @property
+    def problems(self) -> tuple[StoreError, ...]:
+        """Why what was decided cannot be done, as it was when it was tried last."""
+        return self._problems + self._deletion.problems
+
+    def finish(self, *, choose: Choose) -> Slices[None]:
+        """See Store.finish."""
+        partition = self._decided
+        problems: tuple[StoreError, ...] = ()
+        if partition is not None:
+            try:
+                yield from self._take_away(partition, choose, b"")
+            except StoreError as error:
+                problems = (error,)
+        self._problems = problems
+        yield from self._deletion.finish()
 
     def purge(self, partition: Partition, *, choose: Choose, reason: str) -> Iterator[Progress]:
         """See Store.purge."""
@@ -139,101 +130,110 @@ class Removal:
 
     def purge_kept(self, *, choose: Choose, reason: str) -> Iterator[Progress]:
         """See Store.purge_kept."""
-        choice = yield from self._choice(choose)
-        dropped: list[tuple[int, bytes]] = []
-        for _, rows in rows_in_slices(self._kept, most=ROWS_AT_ONCE):
-            with self._view() as view:
-                replaced = view.replaced
-                for seq, row in rows:
-                    event = _decoded(seq, row)
-                    if (
-                        event is not None  # what is damaged cannot be taken out of the indexes
-                        and self._partitions.of_seq(seq) is None
-                        and (seq in replaced or not choice.stays(event))
-                    ):
-                        dropped.append((seq, row))
-            yield Progress("looking through what was kept")
-        for at in range(0, len(dropped), ROWS_AT_ONCE):
-            yield from self._drop(dropped[at : at + ROWS_AT_ONCE], choice, reason)
+        choice, after_seq = self._choosing.begin(choose), 0
+        while True:
+            found, after_seq = yield from self._not_staying(choice, after_seq)
+            if not len(found):
+                break
+            named = np.zeros(len(found), np.bool_)
+            yield from self._choosing.walk_hits(choice, partial(self._mark_kept, found, named))
+            dropped = found[~named].tolist()
+            for at in range(0, len(dropped), ROWS_AT_ONCE):
+                yield from self._drop(dropped[at : at + ROWS_AT_ONCE], choice, reason)
         yield from self._deletion.finish()
 
     # A partition
 
-    def _purge(self, partition: Partition, choose: Choose, reason: str) -> Iterator[Progress]:
-        yield from self._deletion.finish()
-        purge = newest_of_partitions(self._root)
-        if purge is not None and purge.partition != str(partition.name):
-            purge = None  # else it was decided, and its folder could not be renamed
-        going: Going | None = None
+    @property
+    def _decided(self) -> Partition | None:
+        """The partition whose purge was decided, and which is there yet. Raises StoreError."""
+        purge, oldest = newest_of_partitions(self._root), next(iter(self._partitions.all), None)
+        return oldest if purge is not None and oldest is not None and str(oldest.name) == purge.partition else None
+
+    def _purge(self, partition: Partition, choose: Choose, reason: str) -> Slices[None]:
+        yield from self.finish(choose=choose)
+        for problem in self._problems:
+            raise problem
+        if partition not in self._partitions.all:
+            return  # it was decided before
+        purge: Purge | None = None
         while purge is None:
             yield from self._drop_leftovers(partition)
-            choice = yield from self._choice(choose)
+            choice = self._choosing.begin(choose)
             counts = yield from self._copy(partition, choice)
             going = yield from self._deletion.going(partition)
             pictures, picture_bytes = yield from self._deletion.measure(partition, going)
-            with self._view() as view:
-                late = self._late(view, partition, choice)
-                self._write_kept(partition, view.txn(partition), late)
+            with self._choosing.view() as view:
+                late = self._choosing.late(view, partition, choice)
+                counts["kept"] += self._write_kept(partition, view.txn(partition), late)
                 going.spare(named(row for _, row in late))
-                counts["kept"] += len(late)
                 entry = self._entry("partition", partition, counts, reason, view, pictures, picture_bytes)
                 replaced = partition.replaced(view.txn(partition))
             with self._root.writing() as txn:
-                if self._holds(txn) == choice.holds:
+                if self._choosing.holds(txn) == choice.holds:
                     for seq in replaced:
                         self._forget(txn, seq)
                     purge = add(txn, self._root, entry, self._key)
         yield Progress("decided", purge)
-        yield from self._deletion.delete_partition(self._partitions.take_away(partition), going)
+        gone = yield from self._take_away(partition, choose, choice.holds, going)
+        yield from self._deletion.delete_partition(gone, going)
         yield Progress("done", purge)
 
-    def _thin(self, partition: Partition, choose: Choose, reason: str) -> Iterator[Progress]:
+    def _take_away(
+        self, partition: Partition, choose: Choose, holds: bytes, going: Going | None = None
+    ) -> Slices[Path]:
+        """Rename its folder, once all is kept that is held by now; `holds` by which it was chosen. Where it is now."""
+        while True:
+            with self._root.writing() as txn:
+                if self._choosing.holds(txn) == holds:
+                    return self._partitions.take_away(partition)
+            choice = self._choosing.begin(choose)
+            yield from self._copy(partition, choice, going)
+            holds = choice.holds
+
+    def _thin(self, partition: Partition, choose: Choose, reason: str) -> Slices[None]:
         yield from self._deletion.finish()
         purge: Purge | None = None
         while purge is None:
-            choice = yield from self._choice(choose)
+            choice = self._choosing.begin(choose)
             going = yield from self._deletion.going(partition)
             yield from self._spare_staying(partition, choice, going)
             pictures, picture_bytes = yield from self._deletion.measure(partition, going)
-            with self._view() as view:
-                going.spare(named(row for _, row in self._late(view, partition, choice)))
+            with self._choosing.view() as view:
+                going.spare(named(row for _, row in self._choosing.late(view, partition, choice)))
                 entry = self._entry("pictures", partition, Counter(), reason, view, pictures, picture_bytes)
             if not pictures:
                 return
             with self._root.writing() as txn:
-                if self._holds(txn) == choice.holds:
+                if self._choosing.holds(txn) == choice.holds:
                     purge = add(txn, self._root, entry, self._key)
         yield Progress("decided", purge)
-        deleting = self._deletion.delete_pictures(partition, going)
-        while True:
-            while not self._holds_are(choice.holds):  # made since: whoever made it was told that it is held
-                choice = yield from self._choice(choose)
+        for rows in self._deletion.slices_of(partition):
+            while not self._delete_unless_held(rows, going, choice):
+                choice = self._choosing.begin(choose)
                 yield from self._spare_staying(partition, choice, going)
-            progress = next(deleting, None)
-            if progress is None:
-                break
-            yield progress
+            yield Progress("deleting pictures")
+        yield from self._deletion.sync()
         yield Progress("done", purge)
 
-    def _spare_staying(self, partition: Partition, choice: _Choice, going: Going) -> Slices[None]:
-        """Let the pictures stay that records which outlive their partition name."""
-        for _, rows in rows_in_slices(partition, most=ROWS_AT_ONCE):
-            going.spare(named(row for seq, row in rows if choice.stays(_decoded(seq, row))))
-            yield Progress("looking for pictures that must stay")
+    def _delete_unless_held(self, rows: list[bytes], going: Going, choice: Choice) -> bool:
+        """Delete the pictures of rows, unless the holds have changed since it was chosen which go."""
+        with self._root.writing() as txn:
+            if self._choosing.holds(txn) != choice.holds:
+                return False
+            self._deletion.delete_named(rows, going)
+        return True
 
-    def _choice(self, choose: Choose) -> Slices[_Choice]:
-        """What is to stay, by the holds of now, and the sightings that kept hits name."""
-        with self._root.reading() as txn:
-            choice = _Choice(choose(txn), self._holds(txn), self._partitions.last_seq)
-        next_key = b"\0"
-        while next_key:
-            with self._view() as view:
-                entries = list(islice(merge.onwards(view, "hit_times", next_key), _HITS_AT_ONCE))
-                for entry in entries:
-                    choice.note(_event_at(entry.shelf, view.txn(entry.shelf), entry.seq))
-            next_key = entries[-1].key + b"\0" if len(entries) == _HITS_AT_ONCE else b""
-            yield Progress("looking through the hits")
-        return choice
+    def _spare_staying(self, partition: Partition, choice: Choice, going: Going) -> Slices[None]:
+        """Let the pictures stay that records which outlive their partition name."""
+
+        def spare(view: View, ids: set[str]) -> None:
+            going.spare(named(row for _, row in self._choosing.sightings_of(view, partition, ids)))
+
+        yield from self._choosing.walk_hits(choice, spare)
+        for _, rows in rows_in_slices(partition, most=ROWS_AT_ONCE):
+            going.spare(named(row for seq, row in rows if choice.keeps(decoded(seq, row))))
+            yield Progress("looking for pictures that must stay")
 
     def _drop_leftovers(self, partition: Partition) -> Slices[None]:
         """Of an earlier try that did not come to its end."""
@@ -247,15 +247,26 @@ class Removal:
                         txn.delete(pack_seq(seq), db=self._root.proofs)
             yield Progress("beginning anew")
 
-    def _copy(self, partition: Partition, choice: _Choice) -> Slices[Counter[str]]:
-        """Keep what outlives the partition; how many of each kind of record it has, and how many are kept."""
+    def _copy(self, partition: Partition, choice: Choice, going: Going | None = None) -> Slices[Counter[str]]:
+        """Keep what outlives the partition, and its pictures, if some are `going`; how many of each kind of record it
+        has, and how many are kept now and were not before."""
         counts: Counter[str] = Counter()
+
+        def keep(txn: lmdb.Transaction[bytes], kept: list[tuple[Event, bytes]]) -> None:
+            counts["kept"] += self._write_kept(partition, txn, kept)
+            if going is not None:
+                going.spare(named(row for _, row in kept))
+
+        def keep_named(view: View, ids: set[str]) -> None:
+            keep(view.txn(partition), self._choosing.sightings_of(view, partition, ids))
+
+        yield from self._choosing.walk_hits(choice, keep_named)
         for txn, rows in rows_in_slices(partition, most=ROWS_AT_ONCE):
             kept: list[tuple[Event, bytes]] = []
-            with self._view() as view:
+            with self._choosing.view() as view:
                 hidden = view.hidden(partition)
                 for seq, row in rows:
-                    event = _decoded(seq, row)
+                    event = decoded(seq, row)
                     if event is None:
                         counts["damaged"] += 1
                         continue
@@ -263,55 +274,70 @@ class Removal:
                     newest = partition.newest(txn, id_key(event.record))
                     if newest is None or newest.seq != seq or (hidden is not None and hidden(seq)):
                         continue
-                    if choice.stays(event):
+                    if choice.keep(event):
                         kept.append((event, row))
-            self._write_kept(partition, txn, kept)
-            counts["kept"] += len(kept)
+            keep(txn, kept)
             yield Progress("keeping what must stay")
         return counts
 
-    def _late(self, view: View, partition: Partition, choice: _Choice) -> list[tuple[Event, bytes]]:
-        """The partition's sightings that are named by kept hits which came while the rest was chosen."""
-        before = choice.wanted.copy()
-        for newer in self._partitions.after(choice.looked_to):
-            for seq in newer.hits_after(view.txn(newer), choice.looked_to):
-                choice.note(_event_at(newer, view.txn(newer), seq))
-        hidden, txn = view.hidden(partition), view.txn(partition)
-        found: list[tuple[Event, bytes]] = []
-        for sighting_id in choice.wanted - before:
-            newest = partition.newest(txn, b"sighting\0" + checked_name(sighting_id))
-            row = partition.row_at(txn, newest.seq) if newest else None
-            if newest and row and not (hidden and hidden(newest.seq)):
-                event = _decoded(newest.seq, row)
-                if event is not None:
-                    found.append((event, row))
-        return found
-
-    def _write_kept(self, partition: Partition, txn: lmdb.Transaction[bytes], kept: list[tuple[Event, bytes]]) -> None:
+    def _write_kept(self, partition: Partition, txn: lmdb.Transaction[bytes], kept: list[tuple[Event, bytes]]) -> int:
+        """Keep these records, with their proofs; how many were not kept before."""
         if not kept:
-            return
+            return 0
+        new = 0
         with self._root.writing() as writing:
             for event, row in kept:
+                if self._kept.row_at(writing, event.seq) is not None:
+                    continue
+                new += 1
                 self._kept.put(writing, event, row, None)
-                proof = partition.chain.proof(txn, event.seq) if partition.chain else None
+                without = is_rewritten(partition, txn, event.seq)  # what was signed is another row
+                proof = partition.chain.proof(txn, event.seq) if partition.chain and not without else None
                 if proof is not None:
                     writing.put(pack_seq(event.seq), msgspec.json.encode(proof), db=self._root.proofs)
+        return new
 
     # What was kept
 
-    def _drop(self, dropped: list[tuple[int, bytes]], choice: _Choice, reason: str) -> Slices[None]:
+    def _not_staying(self, choice: Choice, after_seq: int) -> Slices[tuple[NDArray[np.uint64], int]]:
+        """Numbers of kept records after a number that do not stay by themselves, rising, not all at once; and the last
+        number that was looked at."""
+        found: list[int] = []
+        for _, rows in rows_in_slices(self._kept, most=ROWS_AT_ONCE, after_seq=after_seq):
+            with self._choosing.view() as view:
+                replaced = view.replaced
+            for seq, row in rows:
+                event = decoded(seq, row)
+                if (
+                    event is not None  # what is damaged cannot be taken out of the indexes
+                    and self._partitions.of_seq(seq) is None
+                    and (seq in replaced or not choice.keep(event))
+                ):
+                    found.append(seq)
+            after_seq = rows[-1][0]
+            yield Progress("looking through what was kept")
+            if len(found) >= _KEPT_AT_ONCE:
+                break
+        return np.array(found, np.uint64), after_seq
+
+    def _mark_kept(self, found: NDArray[np.uint64], marked: NDArray[np.bool_], view: View, ids: set[str]) -> None:
+        """Mark those numbers that are of these sightings, unless they are replaced."""
+        txn, replaced = view.txn(self._kept), view.replaced
+        seqs = [seq for seq in newest_of(self._kept, txn, ids) if seq not in replaced]
+        marked[places(found, np.array(seqs, np.uint64))] = True
+
+    def _drop(self, seqs: list[int], choice: Choice, reason: str) -> Slices[None]:
         """Drop kept records, if nobody wants them meanwhile."""
+        with self._kept.reading() as txn:
+            dropped = [(seq, row) for seq in seqs if (row := self._kept.row_at(txn, seq)) is not None]
         going = yield from self._deletion.going_with(dropped)
-        with self._view() as view:
-            for newer in self._partitions.after(choice.looked_to):
-                for seq in newer.hits_after(view.txn(newer), choice.looked_to):
-                    choice.note(_event_at(newer, view.txn(newer), seq))
-            replaced = view.replaced
+        with self._choosing.view() as view:
+            late, replaced = self._choosing.named_late(view, choice), view.replaced
         counts: Counter[str] = Counter()
         leaving: list[tuple[int, bytes]] = []
         for seq, row in dropped:
             event = decode_row(seq, row)
-            if seq not in replaced and choice.stays(event):
+            if seq not in replaced and isinstance(event.record, Sighting) and event.record.id in late:
                 going.spare(named([row]))
                 continue
             counts[kind_of(event.record)] += 1
@@ -330,7 +356,7 @@ class Removal:
             picture_bytes=sum(sizes),
         )
         with self._root.writing() as txn:
-            if self._holds(txn) != choice.holds:
+            if self._choosing.holds(txn) != choice.holds:
                 return  # they are looked at again the next time
             for seq, _ in leaving:
                 self._forget(txn, seq)
@@ -342,7 +368,7 @@ class Removal:
         row = self._kept.row_at(txn, seq)
         for sha256 in pictures_of(row) if row is not None else []:
             txn.put(bytes.fromhex(sha256), b"", db=self._root.doomed)
-        if row is not None and _decoded(seq, row) is not None:
+        if row is not None and decoded(seq, row) is not None:
             self._kept.drop(txn, seq)
             txn.delete(pack_seq(seq), db=self._root.proofs)
 
@@ -388,34 +414,3 @@ class Removal:
             damaged=counts["damaged"] or msgspec.UNSET,
             **facts,
         )
-
-    def _holds_are(self, digest: bytes) -> bool:
-        with self._root.reading() as txn:
-            return self._holds(txn) == digest
-
-    def _holds(self, txn: lmdb.Transaction[bytes]) -> bytes:
-        """Changes with the holds."""
-        digest = hashlib.sha256()
-        with txn.cursor(self._root.holds) as cursor:
-            for key, value in cursor.iternext():
-                digest.update(hashlib.sha256(key).digest() + hashlib.sha256(value).digest())
-        return digest.digest()
-
-    @contextlib.contextmanager
-    def _view(self) -> Iterator[View]:
-        with told_as_store_errors(self._root.path), self._partitions.view() as view:
-            yield view
-
-
-def _decoded(seq: int, row: bytes) -> Event | None:
-    """None: the row is damaged; it must not stop the others from going."""
-    try:
-        return decode_row(seq, row)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-
-
-def _event_at(shelf: Partition, txn: lmdb.Transaction[bytes], seq: int) -> Event | None:
-    """None: its row is damaged, or missing."""
-    row = shelf.row_at(txn, seq)
-    return _decoded(seq, row) if row is not None else None

@@ -19,6 +19,8 @@ class Retention:
 
     passages_days: int = 30
     """Of passages without a hit."""
+    pseudonymise_after_days: int | None = None
+    """Then pseudonyms take the place of their plates, and their pictures go; None: never."""
     passage_pictures_days: int = 30
     """Of their pictures; not longer than the passages."""
     hits_days: int = 365
@@ -26,6 +28,11 @@ class Retention:
     than the passages."""
     audit_days: int = 730
     """Of the log of who asked the store, and why."""
+
+    @property
+    def plates_days(self) -> int:
+        """How long passages without a hit keep their plates."""
+        return min(self.passages_days, self.pseudonymise_after_days or self.passages_days)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from anpr.errors import StoreError
-from anpr.records import CoverageGap, Event, Hit, Record, Sighting
+from anpr.records import CoverageGap, Event, Hit, Record, Sighting, State
 
 Kind = Literal["sighting", "hit", "coverage"]
 
@@ -23,11 +23,26 @@ class _Row(msgspec.Struct, frozen=True, array_like=True):
     record: msgspec.Raw
 
 
+class FoundBy(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of a sighting of which its index keys are made."""
+
+    state: State
+    camera_id: str
+    text: str
+    seen_seconds: float
+
+
+_NIL = msgspec.Raw(b"\xc0")
 _ENCODER = msgspec.msgpack.Encoder()
 _ROW = msgspec.msgpack.Decoder(_Row)
 _KINDS: dict[type[Record], Kind] = {Sighting: "sighting", Hit: "hit", CoverageGap: "coverage"}
 _RECORDS: dict[Kind, msgspec.msgpack.Decoder[Record]] = {
     kind: msgspec.msgpack.Decoder(record) for record, kind in _KINDS.items()
+}
+_FOUND_BY: dict[Kind, msgspec.msgpack.Decoder[FoundBy | Hit | CoverageGap]] = {
+    "sighting": msgspec.msgpack.Decoder(FoundBy),
+    "hit": msgspec.msgpack.Decoder(Hit),
+    "coverage": msgspec.msgpack.Decoder(CoverageGap),
 }
 
 
@@ -38,8 +53,26 @@ def kind_of(record: Record) -> Kind:
 
 def encode_row(event: Event) -> bytes:
     """The event without its number, which is its key."""
-    record = msgspec.Raw(_ENCODER.encode(event.record))
-    return _ENCODER.encode(_Row(kind_of(event.record), event.box, event.epoch, event.committed_seconds, record))
+    return _beginning(event.record, event.box, event.epoch, event.committed_seconds) + _ENCODER.encode(event.record)
+
+
+def _beginning(record: Record, box: str, epoch: int, committed_seconds: float) -> bytes:
+    return _ENCODER.encode(_Row(kind_of(record), box, epoch, committed_seconds, _NIL))[: -len(_NIL)]
+
+
+class RowEncoder:
+    """Makes the rows of one commit, which begin alike."""
+
+    def __init__(self, box: str, epoch: int, committed_seconds: float) -> None:
+        self._commit = (box, epoch, committed_seconds)
+        self._beginnings: dict[type[Record], bytes] = {}
+
+    def row(self, record: Record) -> bytes:
+        """`encode_row` of the event that the record becomes by this commit."""
+        beginning = self._beginnings.get(type(record))
+        if beginning is None:
+            beginning = self._beginnings[type(record)] = _beginning(record, *self._commit)
+        return beginning + _ENCODER.encode(record)
 
 
 def decode_row(seq: int, value: bytes) -> Event:
@@ -47,6 +80,12 @@ def decode_row(seq: int, value: bytes) -> Event:
     row = _ROW.decode(value)
     record = _RECORDS[row.kind].decode(row.record)
     return Event(box=row.box, epoch=row.epoch, seq=seq, committed_seconds=row.committed_seconds, record=record)
+
+
+def decode_found_by(value: bytes) -> FoundBy | Hit | CoverageGap:
+    """What a row's record is found by, and little more of a sighting. Raises msgspec.MsgspecError if it is damaged."""
+    row = _ROW.decode(value)
+    return _FOUND_BY[row.kind].decode(row.record)
 
 
 def is_hit(value: bytes) -> bool:

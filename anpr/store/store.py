@@ -26,12 +26,15 @@ from anpr.clock import Clock
 from anpr.errors import StoreError
 from anpr.metrics import Counters, Histogram
 from anpr.plates.provinces import vietnam_date
+from anpr.plates.pseudonym import Pseudonyms
 from anpr.records import CoverageGap, Event, Hit, Record, Sighting
 from anpr.store import merge
 from anpr.store.audit import AuditLog
 from anpr.store.audit_purge import cut_audit
+from anpr.store.batch import Batch
 from anpr.store.blocks import Block, read_block
 from anpr.store.chain import NO_END, Link, Proof
+from anpr.store.choosing import Choose
 from anpr.store.deleting import Progress
 from anpr.store.environment import Environment
 from anpr.store.evidence import EvidenceFolder
@@ -43,11 +46,13 @@ from anpr.store.migration import migrate
 from anpr.store.outbox import Outbox
 from anpr.store.partition import Partition, id_key
 from anpr.store.partitions import REVISED_WITHIN, Partitions, View
+from anpr.store.pseudonymising import Pseudonymising
 from anpr.store.purges import Purge, newest_of_partitions, purges
 from anpr.store.query import Page, Query
-from anpr.store.removal import Choose, Removal
+from anpr.store.removal import Removal
+from anpr.store.rolling import Rolling
 from anpr.store.root import MAP_SIZE_BYTES, Root
-from anpr.store.rows import decode_row, encode_row, gap_of
+from anpr.store.rows import RowEncoder, decode_row, gap_of
 from anpr.store.signing import SigningKey
 
 _AT_ONCE = 10_000
@@ -82,6 +87,7 @@ class Store:
         self.commit_seconds = Histogram()
         """How long the commits took."""
         self._clock = clock
+        self._rolling = Rolling(clock)
         self._finder = Finder()
         self._lock = lock
         self._key: SigningKey | None = None
@@ -101,7 +107,7 @@ class Store:
         """Open the store in folder `path`; for writing, make it if it is not there and begin a new epoch.
 
         `box` names this machine in the events that are written. Opened for writing, a store of an older schema is made
-        new, after a copy of it was put into `before-schema-5`, and a deletion that was cut off is finished. Raises
+        new, after a copy of it was put into `before-schema-5`. A deletion that was cut off is left to `finish`. Raises
         StoreError if another process has the store open for writing, if it was written by a newer anpr, or if it is
         damaged.
         """
@@ -136,7 +142,8 @@ class Store:
         self.evidence.prepare()
         self.audit.prepare()
         self._removal = Removal(self.root, self.partitions, self.evidence, key, box=self.box, clock=self._clock)
-        self._removal.finish()
+        self._hiding = Pseudonymising(self.root, self.partitions, self.evidence, key, box=self.box, clock=self._clock)
+        self._hiding.finish()
         self.epoch = self.root.begin_epoch()
 
     def __enter__(self) -> Self:
@@ -180,29 +187,34 @@ class Store:
         began = time.perf_counter()
         key = self._key_for_writing()
         partition = self._partition_for(committed_seconds)
+        rows = RowEncoder(self.box, self.epoch, committed_seconds)
+        ids = [id_key(record) for record in records]
         with partition.writing() as txn, View(self.partitions, txn) as view:
             seq = partition.last_seq(txn)
-            for record in records:
-                most = REVISED_WITHIN if isinstance(record, Sighting) else None
-                id_of = id_key(record)
-                before = view.find(id_of, most=most)
-                if before is not None and record.revision <= before.newest.revision:
-                    reason = "duplicate" if record.revision == before.newest.revision else "stale"
-                    skipped.add("records_skipped", reason=reason)
+            stored = view.find_all(ids[: len(sightings)], most=REVISED_WITHIN)
+            if hits or gaps:
+                stored |= view.find_all(ids[len(sightings) :])
+            batch = Batch(partition, txn)
+            for id_of, record in zip(ids, records, strict=True):
+                added, before = batch.newest(id_of), stored.get(id_of)
+                newest = added.record.revision if added else before.newest.revision if before else None
+                if newest is not None and record.revision <= newest:
+                    skipped.add("records_skipped", reason="duplicate" if record.revision == newest else "stale")
                     continue
                 seq += 1
                 event = Event(
                     box=self.box, epoch=self.epoch, seq=seq, committed_seconds=committed_seconds, record=record
                 )
-                row = encode_row(event)
-                if before is None or before.shelf is partition:
-                    partition.put(txn, event, row, before.newest if before else None, key=id_of)
+                row = rows.row(record)
+                if before is None or added or before.shelf is partition:
+                    batch.add(event, row, key=id_of, before=before.newest if before else None)
                 else:
-                    partition.put(txn, event, row, None, key=id_of)
+                    batch.add(event, row, key=id_of)
                     txn.put(pack_seq(before.newest.seq), pack_seq(seq), db=partition.table("superseded"))
                 if not isinstance(record, CoverageGap) and record.evidence:
                     chained.append((seq, row))
                 events.append(event)
+            batch.write()
             if partition.chain is not None:
                 partition.chain.note(txn, chained, key)
         self.commit_seconds.add(time.perf_counter() - began)
@@ -211,7 +223,7 @@ class Store:
         return tuple(events)
 
     def roll(self) -> bool:
-        """Begin today's partition if the newest is of another day and holds anything, so that it may be purged in time;
+        """Begin today's partition if the newest's day is over and it holds anything, so that it may be purged in time;
         whether one was begun. Raises StoreError."""
         newest = self.partitions.newest
         if newest is None or self.last_seq < newest.first_seq:
@@ -246,10 +258,36 @@ class Store:
         self._key_for_writing()
         return self._removal.thin(partition, choose=choose, reason=reason)
 
+    def pseudonymise(
+        self, partition: Partition, *, choose: Choose, reason: str, pseudonyms: Pseudonyms
+    ) -> Iterator[Progress]:
+        """Have pseudonyms take the place of the plates of a partition's sightings that do not stay, and delete their
+        pictures. As `thin`; see rewriting.py."""
+        self._key_for_writing()
+        return self._hiding.pseudonymise(partition, choose=choose, reason=reason, pseudonyms=pseudonyms)
+
     def purge_kept(self, *, choose: Choose, reason: str) -> Iterator[Progress]:
         """Delete those records that had been kept and need not stay any more, with their pictures. As `purge`."""
         self._key_for_writing()
         return self._removal.purge_kept(choose=choose, reason=reason)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a deletion was decided that is not done: see `finish`. Raises StoreError."""
+        return self._removal.unfinished
+
+    @property
+    def purge_problems(self) -> tuple[StoreError, ...]:
+        """Why what was decided cannot be deleted, as it was when it was tried last."""
+        return self._removal.problems
+
+    def finish(self, *, choose: Choose) -> Iterator[Progress]:
+        """Do what was decided in an earlier life and is not done yet, a slice at each step; as `purge`.
+
+        What cannot be done is told in `purge_problems`, and keeps nothing else from being done. Raises StoreError.
+        """
+        self._key_for_writing()
+        return self._removal.finish(choose=choose)
 
     def cut_audit(self, last_number: int, *, reason: str) -> Purge | None:
         """Take away the lines of the audit log up to a number, but for the newest. Raises StoreError."""
@@ -262,10 +300,10 @@ class Store:
         return self._key
 
     def _partition_for(self, committed_seconds: float) -> Partition:
-        """The newest partition, begun now if the day is another."""
+        """The newest partition, begun now if its day is over."""
         self.partitions.reopen_newest()
         day, newest = vietnam_date(committed_seconds), self.partitions.newest
-        if newest is not None and newest.day == day and not newest.sealed:
+        if newest is not None and not newest.sealed and not self._rolling.is_over(newest.day, day):
             return newest
         if newest is None:
             gone = newest_of_partitions(self.root)
@@ -274,7 +312,9 @@ class Store:
             with newest.reading() as txn:
                 first_seq = newest.last_seq(txn) + 1
                 chain = newest.chain.end(txn) if newest.chain else NO_END
-        return self.partitions.begin(day, first_seq, chain=chain)
+        begun = self.partitions.begin(day, first_seq, chain=chain)
+        self._rolling.note()
+        return begun
 
     # Reading
 
@@ -330,11 +370,10 @@ class Store:
         prefix = name_key(sighting_id)
         with self._view() as view:
             for shelf in view.shelves:
-                hidden = view.hidden(shelf)
                 with view.txn(shelf).cursor(shelf.hits) as cursor:
                     there = cursor.set_range(prefix)
                     while there and cursor.key().startswith(prefix):
-                        seq = unpack_seq(cursor.value())
+                        seq, hidden = unpack_seq(cursor.value()), view.hidden(shelf)
                         if hidden is None or not hidden(seq):
                             hit = shelf.hit_at(view.txn(shelf), seq)
                             found[hit.id] = hit

@@ -31,6 +31,7 @@ MOST_GROWTH = 2.0
 """Bytes an event afterwards, against before."""
 LIFE_SECONDS = 3.0
 CHECK_SECONDS = 120.0
+_WHY = ("--purpose", "a rehearsal", "--case", "faults")
 FINDINGS_EXIT = 1
 _READER = """
 import lmdb, sys, time
@@ -78,7 +79,7 @@ def damage_file(rig: Rig, damage: Damage) -> None:
         rig.require_delivered()
         rig.stop()
         backup = rig.folder / f"backup-{rig.outcome.times}"
-        made = run_anpr("store", "backup", str(backup), "--store", str(rig.store))
+        made = run_anpr("store", "backup", str(backup), *_WHY, "--store", str(rig.store))
         rig.require(made.returncode == 0, "a backup", made.stderr[-300:])
         damage(event_files(rig.store)[-1], chance)
         rig.outcome.times += 1

@@ -163,7 +163,7 @@ class Purges:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._slices: Iterator[object] = iter(())
+        self._slices: Iterator[object] = store.finish(choose=lambda _: _is_hit)
 
     def turn(self) -> None:
         """Do a slice, if there is anything to do."""

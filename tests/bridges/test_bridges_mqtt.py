@@ -136,7 +136,14 @@ def test_onvif_knows_few_types_of_plates(kind: str, text: str, plate_type: str) 
 
 @pytest.mark.parametrize(
     "record",
-    [make_sighting(state="preview"), make_sighting(state="withdrawn"), make_sighting(text=""), make_hit(), make_gap()],
+    [
+        make_sighting(state="preview"),
+        make_sighting(state="withdrawn"),
+        make_sighting(text=""),
+        make_sighting(text="~7ZK4M0Q2RT9C"),
+        make_hit(),
+        make_gap(),
+    ],
 )
 def test_what_onvif_has_no_place_for_is_left_out(record: Any) -> None:
     assert onvif_letter(make_event(1, record), prefix="anpr") is None

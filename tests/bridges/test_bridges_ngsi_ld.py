@@ -73,6 +73,15 @@ def test_what_has_no_place_in_the_model_is_left_out(record: Record) -> None:
     assert upsert_request(make_event(1, record), places=PLACES) == LeftOut("form")
 
 
+def test_a_pseudonym_is_no_plate() -> None:
+    event = make_event(1, make_sighting(text="~7ZK4M0Q2RT9C", display="~7ZK4M0Q2RT9C", evidence=()))
+    request = upsert_request(event, places=PLACES, tenant=None)
+    assert isinstance(request, Request)
+    (entity,) = json.loads(request.body)
+    assert "~" not in request.body.decode()
+    assert entity["observedVehicle"]["value"] == {"direction": "towards"}
+
+
 def test_a_camera_without_a_place_is_told() -> None:
     outcome = upsert_request(make_event(1), places={})
     assert outcome == Refused("refused", "no place is given for camera 'gate-1' of site 'north'")

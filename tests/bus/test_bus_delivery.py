@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -12,9 +13,7 @@ from msgspec import structs
 
 from anpr.bus import Consumer, DurableSubscriber, Gap, delivery
 from anpr.bus.cursor import read_cursor
-from anpr.bus.protocol import (
-    Position,
-)
+from anpr.bus.protocol import Lane, Position
 from anpr.clock import SystemClock
 from anpr.errors import BusError
 from anpr.records import Event
@@ -154,6 +153,48 @@ def test_a_shorter_restored_box_is_noticed_by_its_numbers(town: Town) -> None:
     assert isinstance(gap, Gap)
     assert gap.reason == "renumbered"
     assert event == restored.events[0]
+
+
+class LeapingLog(FakeLog):
+    """Of a store whose damaged newest day was set aside: its numbers go on far away."""
+
+    def __init__(self, left: list[Event], last_seq: int) -> None:
+        super().__init__()
+        self.events = left
+        self.leapt_to = last_seq
+
+    @property
+    def last_seq(self) -> int:
+        return max(self.leapt_to, super().last_seq)
+
+    def read(self, lane: Lane, *, after_seq: int, limit: int) -> Sequence[Event]:
+        return [event for event in self.events if event.seq > after_seq and event_lane(event) == lane][:limit]
+
+    def event_at(self, seq: int) -> Event | None:
+        return next((event for event in self.events if event.seq == seq), None)
+
+
+@pytest.mark.parametrize("with_cursor", [False, True])
+def test_a_leap_of_the_numbers_holds_nobody_up(town: Town, tmp_path: Path, with_cursor: bool) -> None:
+    cursor = tmp_path / "cursor" if with_cursor else None
+    town.commit("shs")
+    first = town.subscriber(cursor=cursor)
+    town.take(first, 3)
+    first.ack()
+    first.close()
+    town.until(lambda: not town.bus.standings[0].connected)
+    town.until(lambda: town.log.saved.get("ioc") == (3, 3))
+    log = LeapingLog(town.log.events[:1], 100_000_003)
+    log.saved = town.log.saved
+    town.restart(log=log)
+    town.commit("sh")
+    second = town.subscriber(cursor=cursor)
+    assert seqs(town.take(second, 2)) == [100_000_005, 100_000_004]
+    assert town.commit("s") == town.take(second, 1)
+    second.ack()
+    second.close()
+    town.until(lambda: not town.bus.standings[0].connected)
+    assert town.bus.standings[0].behind == 0
 
 
 def test_events_that_are_not_kept_any_more_are_told(town: Town, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from anpr.cli import application
 from anpr.clock import ManualClock
 from anpr.errors import PlateError, StoreError
 from anpr.store import Store
-from anpr.store.audit import AuditLog
+from anpr.store.audit import AuditLog, Request
 from anpr.store.holding import all_holds
 from anpr.store.holds import read_holds
 from anpr.store.keeper import Keeper
@@ -27,6 +27,7 @@ from anpr.store.notes import Notes
 from anpr.store.retention import DAY_SECONDS, Policy, Retention, Watermarks
 
 WHY = ("--reason", "an accident", "--case", "17/2026")
+ASKED = ("--purpose", "review", "--case", "2026-05")
 
 
 @pytest.fixture(autouse=True)
@@ -67,19 +68,21 @@ def test_hold_release_and_holds(folder: Path) -> None:
     result = run("store", "hold", "--plate", "99Z99999", *WHY, "--store", folder)
     assert result.exit_code == 1  # nothing yet, but what comes will be held
     assert "H3: 0 records" in result.stdout
-    shown = run("store", "holds", "--store", folder).stdout
+    shown = run("store", "holds", *ASKED, "--store", folder).stdout
     assert [line.split()[0] for line in shown.splitlines()] == ["H1", "H2", "H3"]
     assert "17/2026: an accident" in shown
     assert run("store", "release", "H3", *WHY, "--store", folder).stdout == "H3 is released\n"
     assert isinstance(run("store", "release", "H3", *WHY, "--store", folder).exception, StoreError)
-    assert [each["id"] for each in json.loads(run("store", "holds", "--store", folder, "--json").stdout)] == [
+    assert [each["id"] for each in json.loads(run("store", "holds", *ASKED, "--store", folder, "--json").stdout)] == [
         "H1",
         "H2",
     ]
     run("store", "hold", "h1", *WHY, "--store", folder)
     assert [hold.id for hold in all_holds(folder).holds] == ["H1", "H2", "H4"]  # a name is not given twice
-    assert [verb for verb, _, _ in asked(folder)] == ["hold", "hold", "hold", "release", "hold"]
+    assert [verb for verb, _, _ in asked(folder)] == ["hold", "hold", "hold", "holds", "release", "holds", "hold"]
     assert asked(folder)[1] == ("hold", "17/2026", 3)
+    assert asked(folder)[3] == ("holds", "2026-05", 3)
+    assert run("store", "holds", "--store", folder).exit_code == 2
 
 
 def test_a_hold_names_what_is_there_and_says_why(folder: Path) -> None:
@@ -92,6 +95,22 @@ def test_a_hold_names_what_is_there_and_says_why(folder: Path) -> None:
     assert isinstance(run("store", "hold", "s1", *WHY, "--store", folder / "no").exception, StoreError)
     assert all_holds(folder).holds == ()
     assert asked(folder) == []
+
+
+def test_a_hold_that_comes_too_late_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it named was purged between the look and the hold."""
+    append = AuditLog.append
+
+    def purge_first(self: AuditLog, request: Request, *, rows: int | None) -> object:
+        with Store.open(folder, clock=ManualClock(wall=2e9), box="box-1") as store:
+            store.append([make_sighting(id="new", evidence=())])
+            for _ in store.purge(store.partitions.all[0], choose=lambda _: lambda _: False, reason="retention"):
+                pass
+        return append(self, request, rows=rows)
+
+    monkeypatch.setattr(AuditLog, "append", purge_first)
+    result = run("store", "hold", "s1", *WHY, "--store", folder)
+    assert (result.exit_code, result.stdout) == (1, "H1: 0 records that are there now are held\n")
 
 
 def test_a_hold_is_made_and_the_clock_confirmed_while_the_box_runs(folder: Path) -> None:
@@ -169,6 +188,33 @@ def test_purge_says_what_is_due_and_does_it(tmp_path: Path) -> None:
     assert run("store", "check", "--store", folder).exit_code == 0
 
 
+def test_what_was_purged_is_told_also_if_something_fails_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Store, *_: object, **__: object) -> None:
+        raise StoreError("the audit log is damaged", cure="keep it")
+
+    folder, now = tmp_path / "store", time.time()
+    clock = ManualClock(wall=now - 800.5 * DAY_SECONDS)
+    rules = Policy(retention=Retention(passages_days=2, passage_pictures_days=2), disk=Watermarks(reserve_mib=0))
+    with Store.open(folder, clock=clock, box="box-1") as store:
+        fill(store)
+        for case in ("1", "2"):
+            store.audit.append(Request("search", "a purpose", case), rows=0)
+        keeper = Keeper(store, rules, clock=clock, synchronised=lambda: True)
+        keeper.note()
+        clock.advance(now - clock.wall)
+        keeper.note()
+        keeper.close()
+    monkeypatch.setattr(Store, "cut_audit", fail)
+    result = run("store", "purge", site_file(folder), "--now", "--json")
+    assert isinstance(result.exception, StoreError)
+    told = json.loads(result.stdout[result.stdout.index("{") :])
+    assert [line.split()[2] for line in told["due"]] == ["retention"] * len(told["due"])
+    assert any("all of 1 to 4" in line for line in told["due"])
+    assert ["audit log is damaged" in problem for problem in told["problems"]] == [True]
+
+
 def test_nothing_is_purged_by_a_clock_in_doubt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anpr.store.trust.kernel_says_right", lambda _: False)
     result = run("store", "purge", site_file(folder), "--now")  # stored by a clock that stands in the past
@@ -196,6 +242,6 @@ def test_a_store_of_an_older_anpr_is_left_alone_until_this_one_has_run_on_it(tmp
     result = run("store", "purge", site_file(folder))
     assert result.exit_code == 1
     assert "old anpr" in result.stdout
-    assert run("store", "holds", "--store", folder).exit_code == 0
+    assert run("store", "holds", *ASKED, "--store", folder).exit_code == 0
     assert run("store", "purges", "--store", folder).stdout == ""
-    assert asked(folder) == []
+    assert asked(folder) == [("holds", "2026-05", 0)]

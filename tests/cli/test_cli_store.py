@@ -58,17 +58,49 @@ def test_upgrade_makes_an_old_store_new_once(tmp_path: Path) -> None:
     assert isinstance(run("store", "upgrade", "--store", tmp_path / "absent").exception, StoreError)
 
 
+def test_a_damaged_day_is_set_aside_if_somebody_asks_for_it(folder: Path) -> None:
+    why = ("--reason", "the disk failed", "--case", "17/2026", "--store", folder)
+    result = run("store", "set-aside", *why)
+    assert (result.exit_code, result.stdout) == (1, "")
+    with Store.open(folder, clock=ManualClock(), box="box-1") as store:
+        store.outbox.save_positions({"ioc": (2, 6)})
+    (day,) = folder.glob("days/2*")
+    (day / "data.mdb").write_bytes(b"no store")
+    assert "set-aside" in str(run("search", *REASON, "--store", folder).exception)
+    assert run("store", "set-aside", "--store", folder).exit_code == 2
+    result = run("store", "set-aside", *why)
+    assert result.exit_code == 0
+    assert f"events from 1 to 6 are not found any more; it lies in {folder / 'damaged' / day.name}" in result.stdout
+    assert "0 of them can be read, at least 6 cannot" in result.stdout
+    assert "4 of them were not acknowledged by ioc" in result.stdout
+    assert asked(folder) == [("set-aside", 0)]
+    with Store.open(folder, clock=ManualClock(), box="box-1") as store:
+        (event,) = store.append([make_sighting(id="new", evidence=())])
+        assert event.seq > 6
+    assert run("store", "check", "--store", folder).exit_code == 0
+    assert "are lost" in run("store", "purges", "--store", folder).stdout
+    (day,) = folder.glob("days/2*")
+    (day / "data.mdb").unlink()
+    (told,) = json.loads(run("store", "set-aside", *why, "--json").stdout)
+    assert (told["day"], told["folder"]) == (day.name, str(folder / "damaged" / day.name))
+
+
 def test_backup_and_compact(folder: Path, tmp_path: Path) -> None:
-    result = run("store", "backup", tmp_path / "copy", "--store", folder, "--json")
+    result = run("store", "backup", tmp_path / "copy", *REASON, "--store", folder, "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["last_seq"] == 6
     assert run("store", "check", "--store", tmp_path / "copy").exit_code == 0
+    lines = list(AuditLog(folder, clock=ManualClock()).lines())
+    assert [(line.verb, line.rows) for line in lines] == [("backup", None), ("backup", 6)]
+    assert lines[0].asked == {"folder": str(tmp_path / "copy")}
+    assert run("store", "backup", tmp_path / "other", "--store", folder).exit_code == 2
+    assert not (tmp_path / "other").exists()
     result = run("store", "compact", "--store", folder, "--json")
     assert result.exit_code == 0
     told = json.loads(result.stdout)
     assert 0 < told["after_bytes"] <= told["before_bytes"]
     assert "bytes before" in run("store", "compact", "--store", folder).stdout
-    assert isinstance(run("store", "backup", tmp_path / "copy", "--store", folder).exception, StoreError)
+    assert isinstance(run("store", "backup", tmp_path / "copy", *REASON, "--store", folder).exception, StoreError)
 
 
 def test_export_is_written_to_the_audit_log(folder: Path, tmp_path: Path) -> None:

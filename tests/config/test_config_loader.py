@@ -211,6 +211,10 @@ def test_a_pipeline_is_known_by_its_settings_not_its_comments(tmp_path: Path) ->
         ),
         ('[second_reader]\nmodel = "x"\nmodle = "y"\n', "3:1: unknown key 'modle' (did you mean 'model'?)"),
         ("[decoder]\n", "1:2: unknown key 'decoder' (did you mean 'decode'?)"),
+        (
+            'device = "cuda"\n[reader]\ncut_again_below = 0.9\n',
+            "1:1: on cuda each plate is cut out once (leave cut_again_below out of [reader])",
+        ),
     ],
 )
 def test_mistakes_in_a_pipeline(tmp_path: Path, text: str, expected: str) -> None:

@@ -37,6 +37,7 @@ def test_what_is_not_said_has_the_recommended_value(tmp_path: Path) -> None:
     assert (store.retention.passages_days, store.retention.hits_days, store.retention.audit_days) == (30, 365, 730)
     assert (store.disk.early_percent, store.disk.sparing_percent, store.disk.reserve_percent) == (85.0, 92.0, 97.0)
     assert store.quota.passage_pictures_gib is None
+    assert store.retention.pseudonymise_after_days is None
 
 
 def test_a_whole_table(tmp_path: Path) -> None:
@@ -55,6 +56,8 @@ def test_a_whole_table(tmp_path: Path) -> None:
         ("[store.retention]\npassages_days = 20\n", "passage_pictures_days = 30 exceeds passages_days = 20"),
         ("[store.retention]\nhits_days = 20\n", "hits_days = 20 is below passages_days = 30"),
         ("[store.retention]\nhits_days = 20.5\n", "whole number"),
+        ("[store.retention]\npseudonymise_after_days = 30\n", "is not below passages_days = 30"),
+        ("[store.retention]\npseudonymise_after_days = 0\n", "pseudonymise_after_days"),
         ("[store.retention]\nhit_days = 200\n", "hits_days"),
         ("[store.disk]\nearly_percent = 95.0\n", "the percents must rise"),
         ("[store.disk]\nreserve_percent = 100.0\n", "reserve_percent"),

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anpr.ops.cpu_passage_columns import mark_fitting, rows_backwards, rows_of_plates, rows_with
-from anpr.ops.plate_codes import IF_PLATE, MOST_PACKED, NO, YES, decode, encode, from_packed, masks_of
+from anpr.ops.plate_codes import IF_PLATE, MOST_PACKED, NO, PSEUDONYMS, YES, decode, encode, from_packed, masks_of
 from anpr.plates.forms import LONGEST
 from anpr.plates.packed import pack
+from anpr.plates.pseudonym import BITS, text_of
 from anpr.records import ALPHABET
 
 PLATES = st.text(ALPHABET, max_size=LONGEST)
@@ -40,7 +41,16 @@ def test_packed_plates_become_codes(texts: list[str]) -> None:
     assert from_packed(np.array(packed, np.uint64)).tolist() == [encode(text) for text in texts]
 
 
-@pytest.mark.parametrize("text", ["0" * 11, "30A-1", "é", "30a"])
+@given(st.lists(st.integers(0, (1 << BITS) - 1), max_size=10), st.lists(PLATES, max_size=10))
+def test_pseudonyms_have_codes_above_those_of_all_plates(numbers: list[int], plates: list[str]) -> None:
+    pseudonyms = [text_of(number) for number in numbers]
+    codes = [encode(text) for text in pseudonyms]
+    assert [decode(code) for code in codes if code is not None] == pseudonyms
+    assert all(code is not None and PSEUDONYMS <= code < 1 << 61 for code in codes)
+    assert all((encode(text) or 0) < PSEUDONYMS for text in plates)
+
+
+@pytest.mark.parametrize("text", ["~", "~30A12345", "0" * 11, "30A-1", "é", "30a"])
 def test_what_is_no_plate_has_no_code(text: str) -> None:
     assert encode(text) is None
 

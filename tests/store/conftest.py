@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,3 +19,11 @@ def clock() -> ManualClock:
 def store(tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
     with Store.open(tmp_path / "store", clock=clock, box="box-1") as opened:
         yield opened
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory, if the machine has one: there a commit costs nothing."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
+        yield Path(folder)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import select
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from making_records import make_jpeg, make_sighting
+import pytest
+from making_records import make_hit, make_jpeg, make_sighting
 
 from anpr.clock import ManualClock
 from anpr.records import Event
-from anpr.store import Store
+from anpr.store import GroupCommit, Store, deleting
 from anpr.store.checking import check
 from anpr.store.deleting import Going
+from anpr.store.holds import read_holds
 from anpr.store.keys import pack_seq
 
 DAY = 86_400.0
@@ -83,3 +88,75 @@ def test_a_damaged_row_does_not_stop_the_rest_from_going(tmp_path: Path, clock: 
         assert (thinned.pictures, purged.sightings, purged.damaged) == (4, 4, 1)
         assert len(store.partitions.all) == 2
     assert check(tmp_path / "store", clock=clock).problems == []
+
+
+def test_a_picture_that_a_record_waits_for_stays(memory: Path, clock: ManualClock) -> None:
+    """The same bytes again: put before the purge began to look, and committed after it has ended."""
+    with Store.open(memory / "store", clock=clock, box="box-1") as store:
+        group = GroupCommit(store, clock=clock)
+        old = [store.evidence.put("plate", make_jpeg(f"{part}")) for part in range(3)]
+        store.append([make_sighting(id=f"s{n}", evidence=(picture,)) for n, picture in enumerate(old)])
+        clock.advance(DAY)
+        store.append([make_sighting(id="next", seen_seconds=clock.wall, evidence=())])
+        again = store.evidence.put("plate", make_jpeg("1"))
+        group.add(make_sighting(id="again", seen_seconds=clock.wall, evidence=(again,)))
+        group.add_hits([make_hit(id="h", sighting_id="next", evidence=(old[2],))])
+        for _ in store.purge(store.partitions.all[0], choose=nothing, reason="30 days"):
+            pass
+        assert len(group.flush()) == 2
+        assert [store.evidence.has(each.sha256) for each in old] == [False, True, True]
+    finding = check(memory / "store", clock=clock)
+    assert (finding.problems, finding.counters.total("pictures_missing")) == ([], 0)
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from anpr.clock import SystemClock
+from anpr.store.holding import make_hold
+folder, pictures = Path(sys.argv[1]), sys.argv[2:]
+print("ready", flush=True)
+sys.stdin.readline()
+make_hold(folder, reason="r", case="c", plate="30A*", clock=SystemClock())
+print(*[picture for picture in pictures if (folder / "evidence" / picture).exists()], flush=True)
+"""
+
+
+def test_what_is_there_when_a_hold_is_made_stays_also_in_the_midst_of_a_slice(
+    memory: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = memory / "store"
+    with Store.open(folder, clock=clock, box="box-1") as store:
+        pictures = [store.evidence.put("plate", make_jpeg(f"{part}")) for part in range(60)]
+        store.append([make_sighting(id=f"s{n}", evidence=(picture,)) for n, picture in enumerate(pictures)])
+        clock.advance(DAY)
+        store.append([make_sighting(id="next", seen_seconds=clock.wall)])
+        files = [f"{each.sha256[:2]}/{each.sha256[2:]}.jpg" for each in pictures]
+        monkeypatch.setattr(deleting, "_PICTURES_AT_ONCE", 20)
+        remove, slices = store.evidence.remove, 0
+
+        def remove_slowly(these: Iterable[str], *, put_before_ns: int) -> None:
+            nonlocal slices
+            slices += 1
+            if slices == 2:
+                holder.stdin.write("\n")  # type: ignore[union-attr]
+                holder.stdin.flush()  # type: ignore[union-attr]
+                select.select([holder.stdout], [], [], 3.0)  # it is held meanwhile, unless that must wait
+            remove(these, put_before_ns=put_before_ns)
+
+        def held(txn: Any) -> Callable[[Event], bool]:
+            holds = read_holds(txn, store.root.holds)
+            return lambda event: holds.cover(event)
+
+        monkeypatch.setattr(store.evidence, "remove", remove_slowly)
+        command = [sys.executable, "-c", HOLDER, str(folder), *files]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "ready\n"
+            for progress in store.thin(store.partitions.all[0], choose=held, reason="14 days"):
+                if slices == 2 and progress.doing == "deleting pictures":
+                    holder.wait(30)
+            there = holder.stdout.read().split()
+        assert there
+        assert len(there) <= 40
+        assert [each for each in there if not (store.evidence.path / each).exists()] == []

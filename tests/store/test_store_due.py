@@ -55,6 +55,31 @@ def test_pictures_may_go_before_their_records() -> None:
     assert due(*(each._replace(thinned=True) for each in shelves), policy=policy) is None
 
 
+def test_plates_give_way_oldest_first_after_all_that_makes_room() -> None:
+    policy = Policy(retention=Retention(passage_pictures_days=7, pseudonymise_after_days=5))
+    shelves = [shelf(0, 20.0), shelf(1, 6.0), shelf(2, 5.5, sure=False), shelf(3, 4.0)]
+    assert due(*shelves) is None
+    assert due(*shelves, policy=policy) == Due("pictures", 1, "retention")
+    shelves[0] = shelves[0]._replace(thinned=True)
+    assert due(*shelves, policy=policy) == Due("plates", 1, "retention")
+    shelves[0] = shelves[0]._replace(pseudonymised=True)
+    assert due(*shelves, policy=policy) == Due("plates", 11, "retention")
+    assert shelves[1].after("partition") == []
+    assert shelves[1].after("pictures") == [shelves[1]._replace(thinned=True)]
+    (shelves[1],) = shelves[1].after("plates")
+    assert due(*shelves, policy=policy) is None
+
+
+def test_a_full_disk_is_made_emptier_before_days_are_written_anew() -> None:
+    policy = Policy(retention=Retention(pseudonymise_after_days=5))
+    shelves = [shelf(0, 20.0), shelf(1, 6.0)]
+    assert due(*shelves, policy=policy, crowded=True) == Due("pictures", 1, "disk")
+    shelves = [each._replace(thinned=True) for each in shelves]
+    assert due(*shelves, policy=policy, crowded=True, acknowledged_seq=10) == Due("partition", 1, "disk")
+    assert due(*shelves, policy=policy, crowded=True) == Due("plates", 1, "retention")
+    assert due(*shelves, policy=policy, many=True) == due(*shelves, policy=policy) == Due("plates", 1, "retention")
+
+
 def test_a_filling_disk_takes_pictures_first_oldest_first_then_whole_days_that_everybody_has() -> None:
     shelves = [shelf(0, 9.0), shelf(1, 5.0), shelf(2, 0.5)]
     assert due(*shelves, crowded=True) == Due("pictures", 1, "disk")

@@ -18,6 +18,7 @@ from anpr.store.audit import Request
 from anpr.store.checking import check
 from anpr.store.disk import DiskWatch
 from anpr.store.holds import Hold, drop_hold, put_hold, read_holds
+from anpr.store.keeper import Keeper
 from anpr.store.migration import BACKUP
 from anpr.store.purges import audit_begins
 from anpr.store.retention import DAY_SECONDS, MIB, Quota, Retention, Watermarks
@@ -340,7 +341,9 @@ def test_what_fails_is_counted_and_tried_again(box: Box, monkeypatch: pytest.Mon
                 assert box.keeper.turn(0.01) > 0.0
             assert 3 <= box.store.counters.counts["keeping_failures", "store"] <= 20
             assert box.ids() == {"v1"}
+            assert "what is old cannot go (due): the disk is full" in list(box.keeper.problems())
         box.live(0.1)
+        assert list(box.keeper.problems()) == []
         assert box.ids() == set()
 
 
@@ -483,3 +486,15 @@ def test_what_cannot_be_done_keeps_nothing_else_from_going(tmp_path: Path, clock
         with pytest.raises(StoreError, match="entry 2 was changed"):
             list(box.keeper.run())
         assert box.ids() == {"v8", "v9"}
+
+
+def test_what_cannot_even_be_begun_keeps_nothing_else_from_going(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Keeper) -> None:
+        raise StoreError("its folder cannot be read", place="damaged", cure="chown it")
+
+    monkeypatch.setattr(Keeper, "_aside_job", fail)
+    with box:
+        box.see()
+        box.live(6.0)
+        assert box.ids() == set()
+        assert box.store.counters.counts["keeping_failures", "store"] > 0

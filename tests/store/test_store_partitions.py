@@ -55,13 +55,20 @@ class Model:
         self.kept: dict[int, Record] = {}
         self.held: set[str] = set()
         self.last_seq = 0
+        self.begun: list[float] = []
+        """When, in the box's present life."""
 
-    def begin(self, day: date) -> None:
-        if self.days and self.days[-1].day == day:
-            return
+    def begin(self, day: date, now: float) -> bool:
+        """A day later, or more than one earlier, and four in 24 hours; whether there is a new one."""
+        if self.days and (day - self.days[-1].day).days in (0, -1):
+            return False
+        if self.days and len(self.begun) >= 4 and now - self.begun[-4] < DAY:
+            return False
+        self.begun.append(now)
         if self.days and not self.days[-1].records:
             self.days.pop()
         self.days.append(Day(day, self.last_seq + 1))
+        return True
 
     def append(self, records: list[Record]) -> list[int]:
         """Numbers of those that are taken."""
@@ -192,7 +199,7 @@ class Partitions(RuleBasedStateMachine):
         noted = [make_gap(id=name, revision=revision, from_seconds=self.clock.wall) for name, revision in gaps]
         if not (seen or raised or noted):
             return
-        self.model.begin(vietnam_date(self.clock.wall))
+        self.model.begin(vietnam_date(self.clock.wall), self.clock.monotonic)
         taken = self.model.append([*seen, *raised, *noted])
         assert [event.seq for event in self.store.append(seen, raised, noted)] == taken
 
@@ -204,20 +211,21 @@ class Partitions(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1.0, 0.6 * DAY, DAY, 3 * DAY, -DAY, -400 * DAY]))
     def time_passes(self, seconds: float) -> None:
-        self.clock.advance(seconds)
+        self.clock.advance(max(0.0, seconds))
+        self.clock.wall += min(0.0, seconds)
 
     @rule()
     def roll(self) -> None:
         before = len(self.store.partitions.all)
         newest = self.model.days[-1] if self.model.days else None
-        begins = newest is not None and bool(newest.records) and newest.day != vietnam_date(self.clock.wall)
+        begins = newest is not None and bool(newest.records)
+        begins = begins and self.model.begin(vietnam_date(self.clock.wall), self.clock.monotonic)
         assert self.store.roll() == begins
-        if begins:
-            self.model.begin(vietnam_date(self.clock.wall))
         assert len(self.store.partitions.all) == before + begins
 
     @rule()
     def reopen(self) -> None:
+        self.model.begun.clear()
         self.store.close()
         self.store = Store.open(self.path, clock=self.clock, box="box-1")
 
@@ -246,6 +254,8 @@ class Partitions(RuleBasedStateMachine):
         if len(self.store.purges()) > before:
             self.model.purge()
             self.reopen()
+            for _ in self.store.finish(choose=self.choose):
+                pass
             self.pictures_are_gone()
 
     @rule()
@@ -402,20 +412,39 @@ def test_a_day_that_cannot_begin_is_tried_again(
     assert check(tmp_path, clock=clock).problems == []
 
 
-def test_a_clock_that_goes_back_writes_to_no_day_that_is_over(
-    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Store.open(tmp_path, clock=clock) as store:
+def test_a_clock_that_goes_back_writes_to_no_day_that_is_over(memory: Path, clock: ManualClock) -> None:
+    with Store.open(memory, clock=clock) as store:
         store.append([make_sighting(id="a")])
         clock.advance(DAY)
         store.append([make_sighting(id="b")])
-        clock.advance(-DAY)
+        clock.wall -= DAY
         store.append([make_sighting(id="c")])
+        clock.wall -= DAY
+        store.append([make_sighting(id="d")])
         assert [(str(each.day), each.first_seq) for each in store.partitions.all] == [
             ("2026-01-01", 1),
             ("2026-01-02", 2),
-            ("2026-01-01", 3),
+            ("2025-12-31", 4),
         ]
+
+
+@pytest.mark.parametrize(("leap", "most"), [(0.5 * DAY, 2), (DAY, 2), (2 * DAY, 4), (400 * DAY, 4)])
+def test_a_clock_that_goes_to_and_fro_makes_few_days(memory: Path, clock: ManualClock, leap: float, most: int) -> None:
+    with Store.open(memory, clock=clock) as store:
+        clock.wall += 0.6 * DAY  # in the evening
+        for number in range(100):
+            store.append([make_sighting(id=f"s{number}")])
+            store.roll()
+            clock.wall += leap if number % 2 == 0 else -leap
+            clock.advance(60.0)
+        assert len(store.partitions.all) == most
+        clock.advance(DAY)
+        store.append([make_sighting(id="next")])
+        clock.advance(2 * DAY)
+        store.append([make_sighting(id="after")])
+        assert len(store.partitions.all) > most
+        assert [event.seq for event in store.events()] == [*range(1, 103)]
+    assert check(memory, clock=clock).problems == []
 
 
 def test_no_number_is_given_twice_if_a_day_cannot_begin_and_the_clock_goes_back(

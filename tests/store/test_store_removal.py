@@ -72,6 +72,11 @@ def purge(store: Store, choose: Any = alerts) -> None:
         pass
 
 
+def finish(store: Store, choose: Any = alerts) -> None:
+    for _ in store.finish(choose=choose):
+        pass
+
+
 def there(store: Store) -> set[str]:
     return {path.parent.name + path.stem for path in store.path.glob("evidence/??/*.jpg")}
 
@@ -215,7 +220,7 @@ def test_thinning_takes_only_pictures(filled: Path, clock: ManualClock) -> None:
     assert finding.problems == []
 
 
-def test_a_purge_that_was_only_decided_is_done_at_the_next_start(filled: Path, clock: ManualClock) -> None:
+def test_a_purge_that_was_only_decided_is_done_in_the_next_life(filled: Path, clock: ManualClock) -> None:
     with Store.open(filled, clock=clock) as store:
         slices = store.purge(store.partitions.all[0], choose=alerts, reason="x")
         assert any(each.purge for each in slices)
@@ -225,6 +230,10 @@ def test_a_purge_that_was_only_decided_is_done_at_the_next_start(filled: Path, c
         assert len(store.search(Query(limit=100)).sightings) == DAYS * A_DAY
         assert len(store.hits_of(name_of(0, 0))) == 1
     with Store.open(filled, clock=clock) as store:
+        assert store.unfinished
+        assert len(store.partitions.all) == DAYS
+        finish(store)
+        assert not store.unfinished
         assert len(store.partitions.all) == DAYS - 1
         assert len(store.search(Query(limit=100)).sightings) == (DAYS - 1) * A_DAY + 1
         assert len(store.hits_of(name_of(0, 0))) == 1
@@ -232,7 +241,7 @@ def test_a_purge_that_was_only_decided_is_done_at_the_next_start(filled: Path, c
     assert check(filled, clock=clock, pictures=True).problems == []
 
 
-def test_pictures_of_what_had_been_kept_go_at_the_next_start(filled: Path, clock: ManualClock) -> None:
+def test_pictures_of_what_had_been_kept_go_in_the_next_life(filled: Path, clock: ManualClock) -> None:
     with Store.open(filled, clock=clock) as store:
         purge(store)
         again = store.evidence.put("plate", make_jpeg("0 0"))
@@ -244,6 +253,7 @@ def test_pictures_of_what_had_been_kept_go_at_the_next_start(filled: Path, clock
         assert (store.purges()[-1].sightings, store.purges()[-1].hits, store.purges()[-1].pictures) == (2, 2, 1)
         assert len(there(store)) == 2 * A_DAY + 2
     with Store.open(filled, clock=clock) as store:
+        finish(store)
         assert len(there(store)) == 2 * A_DAY + 1
         assert store.evidence.has(again.sha256)
         assert store.hits_of(name_of(0, 0)) == ()
@@ -280,6 +290,7 @@ def test_a_backup_of_a_box_that_purges_is_whole(tmp_path: Path, clock: ManualClo
             assert reader.wait(timeout=30) == 0
     assert check(tmp_path / "copy", clock=clock).problems == []
     with Store.open(tmp_path / "copy", clock=clock, box="box-1") as copy:
+        finish(copy)
         assert len(copy.partitions.all) == DAYS - 1
         assert len(copy.search(Query(limit=100)).sightings) == (DAYS - 1) * A_DAY + 1
         assert len(copy.hits_of(name_of(0, 0))) == 1
@@ -340,6 +351,7 @@ def test_kill_9_while_it_purges(filled: Path, tmp_path: Path, clock: ManualClock
         path = tmp_path / f"store-{life}"
         purged_in_a_child(filled, path, rng.randrange(1, whole if life % 2 else 12))
         with Store.open(path, clock=clock, box="box-1") as store:
+            finish(store)
             purges = [entry for entry in store.purges() if entry.what == "partition"]
             first_day = len(purges)
             done.append(first_day)
