@@ -7,6 +7,9 @@ that it was not trained on: the held-out part of the training split (`scripts.tr
 rendered plates, both distorted hard so that rare confusions appear. The dev split is left alone: it is there to score
 the engine, and the costs decide what the engine matches.
 
+So is how likely a character is left out, or read where there is none: the reader's probability for the plate's text
+with one character less, or more, summed over all these reads (`slips`), per character and per place between them.
+
 A read counts if it has as many characters as the plate and at most MOST_WRONG of them are wrong: further off, its
 positions do not line up, and a watch-list looks one character away at most. A plate counts once however often it was
 distorted, a real one REAL_WEIGHT times. Few occurrences are smoothed by PRIOR imaginary ones in which every confusion
@@ -27,7 +30,7 @@ from numpy.typing import NDArray
 
 from anpr.nets.model import ModelFolder
 from anpr.nets.session import Session
-from anpr.plates.confusions import UNLISTED
+from anpr.plates.confusions import ANY, UNLISTED
 from anpr.records import ALPHABET, EMPTY
 from scripts.render.spec import sample_spec
 from scripts.train.labels import load_pictures
@@ -56,12 +59,70 @@ class Counted:
     """Those that lined up with their text."""
     wrong: int
     """Characters among them of which another was most probable."""
+    slips: Slips
+    """Of all reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slips:
+    """Characters left out, and characters read where there is none."""
+
+    reads: int = 0
+    characters: int = 0
+    """Of the plates that were read."""
+    left_out: float = 0.0
+    """Summed probabilities of the texts with one character less …"""
+    added: float = 0.0
+    """… and of those with one more."""
+    shorter: int = 0
+    """Reads of which a text with one character less was most probable …"""
+    longer: int = 0
+    """… and those of which one with one more was."""
+
+    @property
+    def places(self) -> int:
+        """Where a character may have been added: before each one and after the last."""
+        return self.characters + self.reads
 
 
 def spoilt_hard(sample: PlateSample, rng: np.random.Generator) -> NDArray[np.float32]:
     """A plate distorted as for training and then spoilt once more, on grey levels."""
     grey = np.clip(distort(sample, rng) * 50 + 128, 0, 255).astype(np.uint8)
     return standardise(shade(blur(grey, rng), rng)).astype(np.float32)
+
+
+def slips(lattices: NDArray[np.float64], texts: Sequence[str]) -> Slips:
+    """How probable the reader holds each plate's text with one character less, or more; lattices (n, slots, 37)."""
+    characters = left_out = added = shorter = longer = 0.0
+    for lattice, text in zip(lattices, texts, strict=True):
+        truth, best = encode_text(text), lattice.argmax(axis=1)
+        length, slots = len(text), len(lattice)
+        characters += length
+        as_read = "".join(ALPHABET[character] for character in best if character != EMPTY)
+        before = np.concatenate([[1.0], np.cumprod(lattice[np.arange(slots), truth])])
+        less = {
+            text[:place] + text[place + 1 :]: before[place] * _chance(lattice[place:], text[place + 1 :])
+            for place in range(length)
+        }
+        left_out += sum(less.values())
+        shorter += as_read in less
+        if length < slots:
+            more = {
+                text[:place] + character + text[place:]: before[place]
+                * lattice[place, ALPHABET.index(character)]
+                * _chance(lattice[place + 1 :], text[place:])
+                for place in range(length + 1)
+                for character in ALPHABET
+            }
+            added += sum(more.values())
+            longer += as_read in more
+    return Slips(len(texts), int(characters), left_out, added, int(shorter), int(longer))
+
+
+def _chance(lattice: NDArray[np.float64], text: str) -> float:
+    """Of a text that begins with the lattice and ends before it."""
+    rows = [*map(ALPHABET.index, text), *[EMPTY] * (len(lattice) - len(text))]
+    return float(np.prod(lattice[np.arange(len(lattice)), rows]))
 
 
 def count(lattices: NDArray[np.float64], texts: Sequence[str]) -> Counted:
@@ -76,7 +137,7 @@ def count(lattices: NDArray[np.float64], texts: Sequence[str]) -> Counted:
         wrong += int((truth != best).sum())
         rows = lattice[: len(text), :EMPTY]
         np.add.at(sums, truth[: len(text)], rows / rows.sum(axis=1, keepdims=True))
-    return Counted(sums, reads, wrong)
+    return Counted(sums, reads, wrong, slips(lattices, texts))
 
 
 def probabilities(occurrences: NDArray[np.float64]) -> dict[str, dict[str, float]]:
@@ -90,6 +151,11 @@ def probabilities(occurrences: NDArray[np.float64]) -> dict[str, dict[str, float
             smoothed = zip(ALPHABET, (row + PRIOR * UNLISTED) / (row.sum() + PRIOR), strict=True)
             table[truth] = {read: float(p) for read, p in smoothed if read != truth and p > UNLISTED}
     return table
+
+
+def rate(slipped: float, chances: float) -> float:
+    """Smoothed as a rare confusion is."""
+    return (slipped + PRIOR * UNLISTED) / (chances + PRIOR)
 
 
 def read_rows(path: Path) -> list[tuple[str, str, str]]:
@@ -143,8 +209,12 @@ def main() -> int:
     real = measure(session, real_inputs(arguments.data, arguments.rounds, rng))
     drawn = measure(session, drawn_inputs(arguments.drawn, DRAWN_ROUNDS, rng))
     table = probabilities(REAL_WEIGHT * real.sums / arguments.rounds + drawn.sums / DRAWN_ROUNDS)
-    kept = [row for row in read_rows(TABLE) if row[0] not in table]
+    kept = [row for row in read_rows(TABLE) if row[0] not in ("", ANY, *table)]
     measured = [(truth, read, f"{p:.5f}") for truth, row in table.items() for read, p in row.items()]
+    parts = ((REAL_WEIGHT / arguments.rounds, real.slips), (1.0 / DRAWN_ROUNDS, drawn.slips))
+    left_out = rate(sum(w * its.left_out for w, its in parts), sum(w * its.characters for w, its in parts))
+    added = rate(sum(w * its.added for w, its in parts), sum(w * its.places for w, its in parts))
+    measured += [(ANY, "", f"{left_out:.6f}"), ("", ANY, f"{added:.6f}")]
     rows = sorted([*kept, *measured])
     facts = [
         f"measured of {session.model.label} by python -m scripts.confusions"
@@ -152,6 +222,11 @@ def main() -> int:
         *(
             f"{name} plates: {one.reads} reads lined up, {one.wrong} of their {one.sums.sum():.0f} characters wrong"
             for name, one in (("held-out real", real), ("rendered", drawn))
+        ),
+        *(
+            f"{name} plates, of all {one.reads} reads with {one.characters} characters: {one.shorter} with one"
+            f" character left out, {one.longer} with one added"
+            for name, one in (("held-out real", real.slips), ("rendered", drawn.slips))
         ),
         f"not measured, estimated by shape: {''.join(c for c in ALPHABET if c not in table) or 'none'}",
     ]

@@ -113,7 +113,7 @@ def show_lists(
     for listed in config.lists:
         try:
             loaded = load_list(listed.file, name=listed.name, head=listed)
-            shown.append(_facts(loaded, config.site.id, now_seconds))
+            shown.append(_facts(loaded, config.site.id, now_seconds) | _budget(loaded, config.site.vehicles_per_day))
         except WatchListError as error:
             shown.append({"name": listed.name, "problem": str(error)})
     if as_json:
@@ -150,6 +150,20 @@ def _facts(watch_list: WatchList, site_id: str, now_seconds: float) -> dict[str,
     }
 
 
+def _budget(watch_list: WatchList, vehicles_per_day: float) -> dict[str, object]:
+    """What is to be told of a list that no threshold keeps within its budget of false hits."""
+    from anpr.watch.budget import thresholds_of
+    from anpr.watch.index import Costs
+
+    budget = watch_list.false_hits_per_day
+    expected = thresholds_of(
+        watch_list.plates, false_hits_per_day=budget, vehicles_per_day=vehicles_per_day, costs=Costs()
+    ).expected_per_day
+    if expected is None or expected <= budget:
+        return {"over_budget": ""}
+    return {"over_budget": f"up to {expected:,.2f} false hits a day are to be expected, its budget is {budget:g}"}
+
+
 def _why_nothing(limits: Limits, site_id: str, now_seconds: float) -> str:
     """Why a list raises no hit at this site; empty if it may, on its days and hours."""
     if limits.sites and site_id not in limits.sites:
@@ -172,7 +186,17 @@ def _lines(facts: dict[str, object]) -> Iterator[str]:
     hours = int(str(facts["age_seconds"])) // 3600
     age = f"{hours} h old" if hours < 48 else f"{hours // 24} days old"
     yield f"{facts['name']}: {', '.join((*counts, str(facts['severity']), age))}, version {facts['version']}"
-    for key in ("raises_nothing", "purpose", "authority", "owner", "valid_from", "valid_until", "limits", "note"):
+    for key in (
+        "raises_nothing",
+        "over_budget",
+        "purpose",
+        "authority",
+        "owner",
+        "valid_from",
+        "valid_until",
+        "limits",
+        "note",
+    ):
         if facts[key]:
             yield f"    {key.replace('_', ' ')}: {facts[key]}"
 

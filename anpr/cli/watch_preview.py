@@ -46,6 +46,7 @@ def _facts(shown: Preview) -> dict[str, Any]:
         "vehicles_per_day": shown.vehicles_per_day,
         "budget_per_day": shown.budget_per_day,
         "false_hits_per_day": round(shown.false_hits_per_day, 6),
+        "over_budget": shown.over_budget,
         "plates_from": _probability(shown.thresholds.plates),
         "patterns_from": _probability(shown.thresholds.patterns),
         "patterns": len(shown.watch_list.patterns),
@@ -70,6 +71,7 @@ def _print(shown: Preview, entries: list[PreviewedEntry]) -> None:
     from rich.table import Table
 
     from anpr.cli.lines import console
+    from anpr.watch.budget import MOST_THRESHOLD
 
     drawn = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("entry", "also matched by", "false hits a day"):
@@ -92,3 +94,8 @@ def _print(shown: Preview, entries: list[PreviewedEntry]) -> None:
         f"{facts['false_hits_per_day']:,.4g} false hits a day at most of {facts['vehicles_per_day']:,.0f} vehicles; "
         f"the list's budget is {facts['budget_per_day']:g}"
     )
+    if shown.over_budget:
+        print(
+            f"the budget cannot be met: {MOST_THRESHOLD:g} is the highest threshold, above which hits would be lost. "
+            "Allow more, divide the list, or set it to 0: then only what was read exactly matches"
+        )

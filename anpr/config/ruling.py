@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from anpr.config.fields import AsTuple, BusEndpoint, Existing, FilePath, Fraction, Identifier, Table, mistake
+from anpr.config.fields import AsTuple, BusEndpoint, Existing, FilePath, Fraction, Identifier, PathValue, Table, mistake
 from anpr.endpoints import stays_on_this_machine
 from anpr.plates.provinces import codes
 from anpr.records import Severity
@@ -69,11 +69,15 @@ class CameraPlace(Table):
     province: Province | None = None
     inbound: Literal["approaching", "receding"] | None = None
     """How vehicles that drive into the province pass it; None: not told."""
+    rising: Literal["approaching", "receding"] | None = None
+    """How vehicles that drive towards higher kilometres pass it; None: not told."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.km is None) != (not self.road):
             raise mistake("road and km go together", 'like road = "CT.07" and km = 12.0')
+        if self.rising is not None and self.km is None:
+            raise mistake("rising needs road and km", 'like road = "CT.07" and km = 12.0')
         return self
 
 
@@ -95,8 +99,9 @@ class Register(Table):
     """A register that rules may ask about a plate."""
 
     name: Identifier
-    file: FilePath | None = None
-    """A CSV file with a column `plate`."""
+    file: PathValue | None = None
+    """A CSV file with a column `plate`. Need not be there when the site file is read: a box may start with its last
+    good copy."""
     url: Annotated[str, AfterValidator(_register_url)] | None = None
     """Asked over HTTP, `{plate}` in it stands for the plate; answers a JSON object, or 404 for a plate it does not
     have."""
@@ -127,8 +132,8 @@ class Rules(Table):
     """Its `*.toml` files, without the fixtures; or one file."""
     zones: FilePath | None = None
     """A rule file whose zones take the place of those of the same name in the folder."""
-    declarations: FilePath | None = None
-    """A CSV file. None: the box has no declarations, and rules about them are silent."""
+    declarations: PathValue | None = None
+    """A CSV file, as that of a register. None: the box has no declarations, and rules about them are silent."""
     intake: BusEndpoint | None = None
     """Where other programs push declarations; None: they cannot."""
     dry_run: bool = False

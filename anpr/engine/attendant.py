@@ -10,6 +10,7 @@ from anpr.bus.intake import Intake
 from anpr.clock import Clock
 from anpr.config.site import Site
 from anpr.engine.coverage import Ledger
+from anpr.engine.data_keeper import DataKeeper
 from anpr.engine.hub import Hub
 from anpr.engine.kept_lists import KeptLists
 from anpr.engine.lists import ListKeeper
@@ -39,6 +40,7 @@ class Attendant:
         self.ledger = Ledger(live, site_id=site.site.id, clock=clock, take=hub.take_gap)
         self.lists = ListKeeper(site.lists, hub, clock=clock, kept=KeptLists.of_store(site.store.path))
         self.rules = RuleKeeper(site.rules, hub, clock=clock)
+        self.rule_data = DataKeeper(hub, clock=clock)
         self.monitor = Monitor(
             cameras,
             box=site.box.id,
@@ -101,6 +103,7 @@ class Attendant:
         self.monitor.look()
         self.lists.turn()
         self.rules.turn()
+        self.rule_data.turn()
         if self._intake is not None:
             self._intake.turn()
         now = self._clock.monotonic_seconds()
@@ -116,14 +119,16 @@ class Attendant:
         self._service.stopping()
 
     def ask(self) -> None:
-        """Have lists and rules read anew, changed or not. May be called from a signal's handler."""
+        """Have lists, rules and what they ask read anew, changed or not. May be called from a signal's handler."""
         self.lists.ask()
         self.rules.ask()
+        self.rule_data.ask()
 
     def close(self) -> None:
         """End the gaps that are open and note the time: from here on nobody watches."""
         self.lists.close()
         self.rules.close()
+        self.rule_data.close()
         if self._intake is not None:
             self._intake.close()
         self.ledger.end()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -11,6 +11,8 @@ import structlog
 from anpr.bus import Bus, BusOptions
 from anpr.clock import Clock
 from anpr.config.site import VEHICLES_PER_DAY, Listed, Site
+from anpr.engine.copies import forget_copies
+from anpr.engine.data_keeper import keep_data
 from anpr.engine.hub import Hub
 from anpr.engine.judge import Judge
 from anpr.engine.kept_lists import MOST_TOLD, KeptLists
@@ -18,6 +20,7 @@ from anpr.errors import StoreError, WatchListError
 from anpr.metrics import Counters
 from anpr.privacy import Private
 from anpr.records import Event
+from anpr.rules.data import COPIES, RuleData
 from anpr.rules.opening import open_rules
 from anpr.store import Store
 from anpr.store.disk import DiskWatch
@@ -56,6 +59,16 @@ def tell_left_out(watch_list: WatchList) -> None:
         log.warning("list_rows_left_out", list=watch_list.name, rows=watch_list.bad_rows, problems=first)
 
 
+def tell_over_budget(matcher: Matcher, names: Collection[str]) -> None:
+    """Log which of these lists no threshold keeps within their budgets of false hits."""
+    budgets = {each.name: each.false_hits_per_day for each in matcher.lists}
+    for name, expected in matcher.over_budget.items():
+        if name in names:
+            structlog.get_logger().warning(
+                "list_over_budget", list=name, expected_per_day=round(expected, 2), budget_per_day=budgets[name]
+            )
+
+
 @contextmanager
 def open_hub(
     *,
@@ -79,6 +92,7 @@ def open_hub(
     """
     kept = KeptLists.of_store(store)
     matcher = Matcher(load_lists(lists, kept), vehicles_per_day=vehicles_per_day)
+    tell_over_budget(matcher, [each.name for each in lists])
     with ExitStack() as opened:
         if keep is not None:
             DiskWatch(store, keep.disk, clock=clock, counters=Counters()).make_room()
@@ -119,12 +133,12 @@ def open_hub(
 
 
 def _tell_short_memory(judge: Judge | None, keep: Policy) -> None:
-    """Log if rules look back further than passages are kept: after a restart they know no more than is stored."""
+    """Log if rules look back further than passages keep their plates: after a restart they know no more than that."""
     look_back_seconds = max(judge.book.plate_seconds, judge.book.camera_seconds) if judge is not None else 0.0
-    if look_back_seconds > keep.retention.passages_days * DAY_SECONDS:
+    if look_back_seconds > keep.retention.plates_days * DAY_SECONDS:
         days = round(look_back_seconds / DAY_SECONDS, 1)
         log = structlog.get_logger()
-        log.warning("rules_look_back_too_far", days=days, passages_days=keep.retention.passages_days)
+        log.warning("rules_look_back_too_far", days=days, passages_days=keep.retention.plates_days)
 
 
 def _keep_copies(kept: KeptLists, lists: Sequence[Listed], loaded: Sequence[WatchList]) -> None:
@@ -143,8 +157,35 @@ def _open_judge(site: Site, store: Store, clock: Clock) -> Iterator[Judge | None
     """The judge by the site's rules, None if it has none, with a memory of what the store holds."""
     rules = open_rules(site, clock=clock)
     if rules is None or site.rules is None:
+        _forget_data(store.path)
         yield None
         return
     with closing(rules):
-        asked = (rules.lookups.counters, rules.declarations.counters)
-        yield Judge(rules.book, store, lateness_seconds=site.rules.lateness, others=asked, reload=rules.reload)
+        _keep_data(rules.data, store.path)
+        yield Judge(
+            rules.book,
+            store,
+            lateness_seconds=site.rules.lateness,
+            others=(rules.lookups.counters, rules.declarations.counters),
+            reload=rules.reload,
+            data=rules.data,
+        )
+
+
+def _forget_data(store: Path) -> None:
+    """There are no rules any more, and what they asked is not kept without a reason."""
+    try:
+        forget_copies(store / COPIES, set())
+    except StoreError as error:
+        structlog.get_logger().warning("rule_data_not_kept", problem=str(error))
+
+
+def _keep_data(data: Sequence[RuleData], store: Path) -> None:
+    """Keep the last good copies of what rules ask, and no others. If they cannot be written, the box does without."""
+    try:
+        for each in data:
+            if not each.refused:
+                keep_data(each, each.signature)
+        forget_copies(store / COPIES, {each.copy.name for each in data})
+    except StoreError as error:
+        structlog.get_logger().warning("rule_data_not_kept", problem=str(error))

@@ -20,9 +20,11 @@ import structlog
 from anpr.engine.asking import Asked, Asking, Span, note, touches
 from anpr.health.report import RulesHealth
 from anpr.metrics import Counters
+from anpr.plates.pseudonym import is_pseudonym
 from anpr.records import Hit, Sighting
 from anpr.rules.book import RuleBook
 from anpr.rules.contract import History, Past, Raised
+from anpr.rules.data import RuleData
 from anpr.rules.history import MOST_PASSAGES, HotHistory
 from anpr.rules.language import Rule
 from anpr.store import Query, Store
@@ -65,14 +67,18 @@ class Judge:
         most_passages: int = MOST_PASSAGES,
         others: Sequence[Counters] = (),
         reload: Callable[[], RuleBook] | None = None,
+        data: Sequence[RuleData] = (),
     ) -> None:
         """Fills the memory from what `store` holds. `others` are counters of what the rules ask; `reload` reads the
-        rules anew, in any thread, and raises ConfigError. Raises StoreError."""
+        rules anew, in any thread, and raises ConfigError; `data` are the files that they ask. Raises StoreError."""
         self.book = book
         self.counters = Counters()
         self.reload = reload
         self.refused = ""
         """Why the rules' newest files were refused; whoever looks after them keeps it up to date."""
+        self.data = tuple(data)
+        self.refused_data = {each.name: each.refused for each in self.data if each.refused}
+        """The same of these files, by name."""
         self.most_passages = most_passages
         self._lateness_seconds = lateness_seconds
         self.history = self.memory_for(book)
@@ -120,6 +126,7 @@ class Judge:
             memory_seconds=max(0.0, history.newest_seconds - history.oldest_seconds) if history.passages else 0.0,
             waiting=len(self._waiting),
             refused=self.refused,
+            refused_data=dict(self.refused_data),
         )
 
     # Judging
@@ -300,7 +307,7 @@ class Judge:
             judged = self._by_id.get(sighting_id)
             if judged is None:
                 stored = self._store.sighting(sighting_id)
-                judged = None if stored is None else self._recall(stored)
+                judged = None if stored is None or is_pseudonym(stored.text) else self._recall(stored)
             heapq.heappop(self._waiting)
             if judged is None or self._due(judged.sighting.seen_seconds, wait_seconds) != due_seconds:
                 continue  # a newer revision moved it, and is due at its own time
@@ -428,7 +435,7 @@ class Judge:
         while True:
             asked = Query(from_seconds=newest_seconds - self._lateness_seconds, cursor=cursor, limit=1000)
             page = self._store.search(asked)
-            recent += map(self._recall, page.sightings)
+            recent += (self._recall(each) for each in page.sightings if not is_pseudonym(each.text))
             cursor = page.cursor
             if not cursor:
                 break

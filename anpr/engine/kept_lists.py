@@ -6,8 +6,6 @@ removed. It is told loudly when a copy stands in.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +13,9 @@ from pathlib import Path
 import structlog
 
 from anpr.config.site import Listed
-from anpr.errors import StoreError, WatchListError
+from anpr.engine.copies import forget_copies, is_copy_of, keep_copy
+from anpr.errors import WatchListError
 from anpr.privacy import masked
-from anpr.store.durable import sync_folder
 from anpr.watch.install import check_vanishing, is_forced
 from anpr.watch.lists import WatchList, compare, load_list
 
@@ -46,7 +44,7 @@ class KeptLists:
         """
         try:
             watch_list = load_list(listed.file, name=listed.name, head=listed)
-            if not self._is_kept(listed) and not is_forced(listed.file):
+            if not is_copy_of(listed.file, self._path(listed)) and not is_forced(listed.file):
                 copy = self._load(listed)
                 if copy is not None:
                     check_vanishing(compare(copy, watch_list), place=str(listed.file))
@@ -70,50 +68,14 @@ class KeptLists:
 
         Raises StoreError.
         """
-        if self._is_kept(listed):
-            return True
         copy = self._path(listed)
-        fresh = copy.with_name(f".{copy.name}.new")
-        try:
-            self.folder.mkdir(mode=0o700, exist_ok=True)
-            with listed.file.open("rb") as source:
-                status = os.fstat(source.fileno())
-                if status.st_mtime != watch_list.loaded_seconds:
-                    return False
-                with fresh.open("wb") as target:
-                    os.fchmod(target.fileno(), 0o600)
-                    shutil.copyfileobj(source, target, 1 << 20)
-                    target.flush()
-                    os.utime(target.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
-                    os.fsync(target.fileno())
-                after = os.fstat(source.fileno())
-                if (after.st_mtime_ns, after.st_size) != (status.st_mtime_ns, status.st_size):
-                    fresh.unlink()
-                    return False
-            fresh.replace(copy)
-            sync_folder(self.folder)
-        except OSError as error:
-            cure = "check the folder's rights and space"
-            raise StoreError(f"cannot be written: {error.strerror}", place=str(copy), cure=cure) from error
-        return True
+        if is_copy_of(listed.file, copy):
+            return True
+        return keep_copy(listed.file, copy, lambda status: status.st_mtime == watch_list.loaded_seconds)
 
     def forget(self, but: Sequence[Listed]) -> None:
         """Remove the copies of all other lists. Raises StoreError."""
-        names = {self._path(listed).name for listed in but}
-        try:
-            for path in self.folder.iterdir() if self.folder.is_dir() else ():
-                if path.name not in names:
-                    path.unlink()
-        except OSError as error:
-            raise StoreError(f"cannot be removed: {error.strerror}", place=str(self.folder)) from error
-
-    def _is_kept(self, listed: Listed) -> bool:
-        """Whether the copy is that of the present file."""
-        try:
-            file, copy = listed.file.stat(), self._path(listed).stat()
-        except OSError:
-            return False
-        return (file.st_mtime_ns, file.st_size) == (copy.st_mtime_ns, copy.st_size)
+        forget_copies(self.folder, {self._path(listed).name for listed in but})
 
     def _load(self, listed: Listed) -> WatchList | None:
         """The copy of a list; None if there is none that can be read."""

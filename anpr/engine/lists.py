@@ -15,8 +15,9 @@ from typing import Protocol
 import structlog
 
 from anpr.clock import Clock
+from anpr.config.signature import Signature, signature_of
 from anpr.config.site import Listed
-from anpr.engine.box import tell_left_out
+from anpr.engine.box import tell_left_out, tell_over_budget
 from anpr.engine.kept_lists import MOST_TOLD, KeptLists
 from anpr.errors import StoreError, WatchListError
 from anpr.metrics import Counters
@@ -28,9 +29,6 @@ from anpr.watch.matcher import Matcher
 LOOK_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
 THREAD_NAME = "anpr-lists"
-_Signature = tuple[int, int, int, int]
-"""Times in nanoseconds at which the content and the inode changed, size, inode. The second tells of a content that was
-written with its old time, and of a file that may be read again."""
 
 
 class Hub(Protocol):
@@ -56,9 +54,9 @@ class _Followed:
     """One list and what was last seen of its file."""
 
     listed: Listed
-    handled: _Signature | None
+    handled: Signature | None
     """Of the content that was taken or refused."""
-    seen: _Signature | None = None
+    seen: Signature | None = None
     """At the last look."""
 
 
@@ -66,7 +64,7 @@ class _Followed:
 class _Update:
     """What a thread has made of some changed files."""
 
-    signatures: dict[str, _Signature | None]
+    signatures: dict[str, Signature | None]
     taken: dict[str, tuple[WatchList, Difference]] = field(default_factory=dict)
     refused: dict[str, WatchListError] = field(default_factory=dict)
     unkept: dict[str, StoreError] = field(default_factory=dict)
@@ -128,7 +126,7 @@ class ListKeeper:
 
     def _look(self, followed: _Followed) -> bool:
         """Whether a file has changed and is at rest again."""
-        before, followed.seen = followed.seen, _signature(followed.listed.file)
+        before, followed.seen = followed.seen, signature_of(followed.listed.file)
         return followed.seen != followed.handled and followed.seen == before
 
     def _begin(self, due: Sequence[_Followed]) -> None:
@@ -164,6 +162,7 @@ class ListKeeper:
                 left_out=watch_list.bad_rows,
             )
             tell_left_out(watch_list)
+        tell_over_budget(self._hub.matcher, update.taken)
         for name, problem in update.unkept.items():
             self._log.warning("list_not_kept", list=name, problem=str(problem))
         for name, error in update.refused.items():
@@ -204,18 +203,9 @@ def _keep_copy(kept: KeptLists | None, listed: Listed, watch_list: WatchList, up
         update.unkept[listed.name] = error
 
 
-def _signature(file: Path) -> _Signature | None:
-    """None: there is no such file."""
-    try:
-        stat = file.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
-
-
-def _signature_at(file: Path, modified_seconds: float | None) -> _Signature | None:
+def _signature_at(file: Path, modified_seconds: float | None) -> Signature | None:
     """The file's, if it is still what was loaded."""
     try:
-        return _signature(file) if file.stat().st_mtime == modified_seconds else None
+        return signature_of(file) if file.stat().st_mtime == modified_seconds else None
     except OSError:
         return None

@@ -373,6 +373,8 @@ class Monitor:
         judge = self._hub.judge
         if judge is not None and judge.refused:
             yield f"the old rules stay, their changed files were refused (anpr rules check tells more): {judge.refused}"
+        for name, why in judge.refused_data.items() if judge is not None else ():
+            yield f"{name}: the old content stays, a new file was refused (anpr check-config tells more): {why}"
         for name, why in self._refused_lists.items():
             yield f"list {name} keeps its old content, a new file was refused (anpr watch check tells more): {why}"
         for each in self._hub.matcher.lists:

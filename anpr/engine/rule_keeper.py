@@ -10,13 +10,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import structlog
 
 from anpr.clock import Clock
 from anpr.config.ruling import Rules
+from anpr.config.signature import Signature, signature_of
 from anpr.engine.judge import Judge
 from anpr.errors import ConfigError, StoreError
 from anpr.metrics import Counters
@@ -31,8 +31,8 @@ CLOSE_SECONDS = 2.0
 MOST_TOLD = 5
 """Mistakes that are logged one by one."""
 THREAD_NAME = "anpr-rules"
-_Signature = tuple[tuple[str, int, int, int, int], ...]
-"""Of each file its name, the times in nanoseconds at which content and inode changed, size, inode."""
+_Signature = tuple[tuple[str, Signature | None], ...]
+"""Of each file its name and what tells whether it is still the same."""
 
 
 class Hub(Protocol):
@@ -187,12 +187,4 @@ def _signature(rules: Rules) -> _Signature:
         files = [*rule_files(rules.folder), *([rules.zones] if rules.zones is not None else [])]
     except ConfigError:
         files = [rules.folder]
-    return tuple(_signature_of(file) for file in files)
-
-
-def _signature_of(file: Path) -> tuple[str, int, int, int, int]:
-    try:
-        stat = file.stat()
-    except OSError:
-        return str(file), 0, 0, 0, 0
-    return str(file), stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
+    return tuple((str(file), signature_of(file)) for file in files)

@@ -148,6 +148,11 @@ def _of_store(report: BoxHealth) -> Iterator[Metric]:
         yield _gauge(
             "anpr_rules_refused", "1 while the newest files of the rules are refused.", float(bool(rules.refused))
         )
+        yield _gauge(
+            "anpr_rule_data_refused",
+            "Registers and declarations whose newest file is refused.",
+            len(rules.refused_data),
+        )
         yield _gauge("anpr_rules_failing", "Rules whose last evaluation ended in a fault.", len(rules.failing))
         yield _gauge("anpr_history_passages", "Passages that the rules' memory holds.", rules.passages)
         yield _gauge("anpr_history_seconds", "How far back it reaches.", rules.memory_seconds)

@@ -130,6 +130,8 @@ class RulesHealth(msgspec.Struct, frozen=True, kw_only=True):
     """Passages that rules with `wait` have yet to judge."""
     refused: str = ""
     """Why the rules' newest files were refused; empty: they were taken."""
+    refused_data: dict[str, str] = {}
+    """Registers and declarations whose newest file was refused, with the reason."""
 
 
 class ConsumerHealth(msgspec.Struct, frozen=True, kw_only=True):

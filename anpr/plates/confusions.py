@@ -20,6 +20,8 @@ from anpr.records import ALPHABET
 
 UNLISTED = 2e-4
 """Probability of a confusion that the table does not list."""
+ANY = "*"
+"""In the table, any character: `*,,p` is one that is not read, `,*,p` one that is read where there is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +30,10 @@ class Confusions:
 
     costs: NDArray[np.float64]
     """(36 read, 36 true) in the order of ALPHABET. For each true character the probabilities sum to 1."""
+    left_out: float = UNLISTED
+    """Mean probability that one particular character of a plate is not read, and all others are."""
+    added: float = UNLISTED
+    """Mean probability that at one particular place between them a character is read that is not there."""
 
     def __post_init__(self) -> None:
         if self.costs.shape != (len(ALPHABET), len(ALPHABET)):
@@ -69,7 +75,15 @@ def cost(read: str, truth: str) -> float:
     return shipped().cost(read, truth)
 
 
+def _place(character: str) -> int:
+    """In ALPHABET. Raises ValueError for anything but one of its characters."""
+    if len(character) != 1:
+        raise ValueError(f"{character!r} is not one character")
+    return ALPHABET.index(character)
+
+
 def _build(text: str, *, place: str) -> Confusions:
+    slips = {(ANY, ""): UNLISTED, ("", ANY): UNLISTED}
     probabilities = np.full((len(ALPHABET), len(ALPHABET)), UNLISTED)
     np.fill_diagonal(probabilities, 0.0)
     lines = text.splitlines()
@@ -79,20 +93,24 @@ def _build(text: str, *, place: str) -> Confusions:
         raise PlateError("no table of confusions", place=place, cure="the first line is truth,read,probability")
     for line, row in enumerate(rows, start=remarks + 2):
         try:
-            read, truth = ALPHABET.index(row["read"]), ALPHABET.index(row["truth"])
             probability = float(row["probability"])
+            slip = row["truth"], row["read"]
+            pair = None if slip in slips else (_place(row["read"]), _place(row["truth"]))
         except (TypeError, ValueError) as error:
             raise PlateError(f"no confusion: {error}", place=f"{place}:{line}", cure="like 8,B,0.02") from error
-        if read == truth or not 0.0 < probability < 1.0:
+        if (pair is not None and pair[0] == pair[1]) or not 0.0 < probability < 1.0:
             raise PlateError(
                 f"{row['truth']} read as {row['read']} with probability {probability}",
                 place=f"{place}:{line}",
                 cure="two different characters and a probability between 0 and 1",
             )
-        probabilities[read, truth] = probability
+        if pair is None:
+            slips[slip] = probability
+        else:
+            probabilities[pair] = probability
     right = 1.0 - probabilities.sum(axis=0)
     if right.min() <= 0.0:
         worst = ALPHABET[int(right.argmin())]
         raise PlateError(f"the confusions of {worst} sum to {1 - right.min():.3f}", place=place, cure="keep it below 1")
     np.fill_diagonal(probabilities, right)
-    return Confusions(-np.log(probabilities))
+    return Confusions(-np.log(probabilities), left_out=slips[ANY, ""], added=slips["", ANY])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from anpr.records import Sighting
 from anpr.rules.contract import Past
@@ -15,6 +16,7 @@ from anpr.rules.wording import duration, same
 
 MOST_LEADERS = 12
 """Vehicles in front that are looked at; the nearest count."""
+NOT_KNOWN = ("", "unknown")
 
 
 def convoy(predicate: Convoy, _ground: Ground) -> Deep:
@@ -93,11 +95,21 @@ def _files(leaders: Sequence[Past], length: int, gap_seconds: float, end_seconds
 
 def unread_before(predicate: UnreadBefore, ground: Ground) -> Deep:
     """An unreadable passage before another camera, at a time at which this vehicle could have been there."""
-    within = predicate.within
+    within, most = predicate.within, predicate.at_most
     pick = fitting(predicate, ground)
+    attributes = tuple(map(attrgetter, predicate.alike or ()))
+
+    may_lead = ground.places.may_lead
 
     def alike(past: Past, sighting: Sighting) -> bool:
-        return not predicate.same_colour or past.colour == sighting.colour
+        """Whether nothing that is known of both says that they are two vehicles."""
+        if not may_lead(past.camera_id, past.direction, sighting.camera_id, sighting.direction):
+            return False
+        for attribute in attributes:
+            then, now = attribute(past), attribute(sighting)
+            if then != now and then not in NOT_KNOWN and now not in NOT_KNOWN:
+                return False
+        return True
 
     def find(judgement: Judgement) -> list[Past]:
         sighting = judgement.sighting
@@ -114,14 +126,13 @@ def unread_before(predicate: UnreadBefore, ground: Ground) -> Deep:
     def test(judgement: Judgement) -> Truth:
         if not ground.places.neighbours(judgement.sighting.camera_id):
             return None
-        if predicate.same_colour and judgement.sighting.colour == "unknown":
-            return None
-        return bool(find(judgement))
+        found = find(judgement)
+        return None if most is not None and len(found) > most else bool(found)
 
     def tell(judgement: Judgement, finding: Finding) -> None:
         found = find(judgement)
         newest = found[-1]
         ago = duration(judgement.sighting.seen_seconds - newest.seen_seconds)
-        finding.add(found, unread_camera=same(newest.camera_id), unread_ago=ago)
+        finding.add(found, unread_camera=same(newest.camera_id), unread_ago=ago, unread_count=same(str(len(found))))
 
     return Deep(test, tell)

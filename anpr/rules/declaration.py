@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 import hashlib
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +21,11 @@ from anpr.errors import DeclarationError, PlateError
 from anpr.plates.grammar import require
 from anpr.plates.provinces import codes
 from anpr.privacy import Private
+from anpr.rules.content import content_of
 
 REQUIRED = ("plate", "type", "declared")
 COLUMNS = (*REQUIRED, "id", "valid_from", "valid_until", "origin", "route", "persons", "test", "reference")
 MAX_FIELD = 500
-MAX_BYTES = 256 << 20
 MOST_PROBLEMS = 100
 """Told of one file; the others are counted."""
 MOST_PERSONS = 200
@@ -60,11 +61,15 @@ class Declaration:
 
 
 def read_csv(path: Path) -> Sequence[Declaration]:
-    """The declarations of a CSV file. Raises DeclarationError with a line per problem, `file:line: what (cure)`."""
+    """The declarations of a CSV file. Raises DeclarationError as `parse_csv`, or if there is no file."""
     try:
-        data = path.read_bytes()
+        return parse_csv(content_of(path), path)
     except OSError as error:
         raise DeclarationError(f"cannot be read: {error.strerror}", place=str(path), cure="check the path") from error
+
+
+def parse_csv(data: bytes, path: Path) -> Sequence[Declaration]:
+    """What a CSV file declares. Raises DeclarationError with a line per problem, `file:line: what (cure)`."""
     rows = _rows(data, path)
     found: list[Declaration] = []
     problems: list[str] = []
@@ -83,8 +88,6 @@ def read_csv(path: Path) -> Sequence[Declaration]:
 def _rows(data: bytes, path: Path) -> Iterable[tuple[int, dict[str, str]]]:
     """The rows by column, with their lines."""
     place, cure = str(path), "save it as CSV UTF-8"
-    if len(data) > MAX_BYTES:
-        raise DeclarationError("larger than 256 MiB", place=place, cure="split it")
     if b"\0" in data or data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DeclarationError("the file is UTF-16 or damaged", place=place, cure=cure)
     try:
@@ -96,7 +99,7 @@ def _rows(data: bytes, path: Path) -> Iterable[tuple[int, dict[str, str]]]:
         ) from error
     header = text.partition("\n")[0]
     delimiter = next((mark for mark in ",;\t" if mark in header), ",")
-    reader = csv.reader(text.splitlines(keepends=True), strict=True, delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     rows: list[tuple[int, dict[str, str]]] = []
     try:
         columns = [name.strip().casefold() for name in next(reader, [])]

@@ -166,7 +166,10 @@ class UnreadBefore(Filters):
     within: Span
     from_kmh: Speed
     to_kmh: Speed
-    same_colour: bool = False
+    alike: Many[Literal["colour", "vehicle_class"]] | None = None
+    """What must be the same, where it is known of both passages."""
+    at_most: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Where more passages fit, the time says nothing."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

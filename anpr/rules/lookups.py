@@ -108,6 +108,10 @@ class Lookups:
         worker = None if timeout_seconds is None else _Worker(name, ask)
         self._registers[name] = _Register(ask, timeout_seconds or 0.0, worker)
 
+    def hold(self, name: str, records: Mapping[str, Record]) -> None:
+        """Answer as `name` from these records by plate, in place of those that were held before."""
+        self._registers[name] = _Register(records.get, 0.0, None)
+
     @property
     def names(self) -> frozenset[str]:
         """The registers that are set up."""

@@ -51,7 +51,7 @@ PREDICATE_FIELDS: Mapping[str, tuple[str, ...]] = {
     "dwell": ("dwell_camera", "dwell"),
     "travel": ("travel_camera", "travel_kmh", "travel_km", "travel_ago"),
     "convoy": ("companions",),
-    "unread_before": ("unread_camera", "unread_ago"),
+    "unread_before": ("unread_camera", "unread_ago", "unread_count"),
     "declared": ("declared_type", "declared_origin", "declared_until", "declared_persons", "declared_reference"),
 }
 """What a true predicate tells; `declared` and `lookup` tell more by what they ask."""

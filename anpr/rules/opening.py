@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from anpr.clock import Clock
-from anpr.config.ruling import Register, Rules
+from anpr.config.ruling import Rules
 from anpr.config.site import Camera, Site
 from anpr.errors import ConfigError, DeclarationError
 from anpr.metrics import Counters
 from anpr.rules.book import RuleBook
+from anpr.rules.data import RuleData, declared_data, register_data
 from anpr.rules.declaration import read_csv
 from anpr.rules.declarations import Declarations
 from anpr.rules.explain import Known
@@ -38,6 +39,8 @@ class OpenRules:
     reload: Callable[[], RuleBook]
     """The rules as their files have them now, with the same registers and declarations; in any thread. Raises
     ConfigError with all mistakes."""
+    data: tuple[RuleData, ...]
+    """The files of the registers and the declarations."""
 
     def totals(self) -> Counters:
         """What the rules, the registers and the declarations have counted."""
@@ -60,7 +63,8 @@ def open_rules(site: Site, *, clock: Clock) -> OpenRules | None:
     """The rules of a site, ready to be asked; None if it has none.
 
     A site has declarations if it names a file of them, or an intake: what comes in there is kept in the store's folder.
-    Else what rules ask of them is unknown. Raises ConfigError or DeclarationError with all mistakes.
+    Else what rules ask of them is unknown. For a file of a register or of declarations that is refused its last good
+    copy in the store's folder stands in. Raises ConfigError or DeclarationError with all mistakes.
     """
     rules = site.rules
     if rules is None:
@@ -69,14 +73,20 @@ def open_rules(site: Site, *, clock: Clock) -> OpenRules | None:
     declarations: Declarations | None = None
     if rules.declarations is not None or rules.intake is not None:
         declarations = Declarations()
+    lookups, data = Lookups(clock), []
     if declarations is not None and rules.declarations is not None:
-        declarations.load(rules.declarations)
+        data.append(declared_data(rules.declarations, declarations, store=site.store.path).open())
     if declarations is not None and rules.intake is not None:
         forget_before_seconds = clock.wall_seconds() - KEPT_SECONDS
         declarations.open_journal(site.store.path / JOURNAL, forget_before_seconds=forget_before_seconds)
-    lookups = Lookups(clock)
     for register in rules.lookups:
-        _register(lookups, register)
+        if register.file is not None:
+            data.append(register_data(register.name, register.file, lookups, store=site.store.path).open())
+        elif register.url is not None:
+            seconds = register.timeout_seconds
+            lookups.register(
+                register.name, http_register(register.url, timeout_seconds=seconds), timeout_seconds=seconds
+            )
     places = places_of(site)
 
     def compiled(checked: RuleSet) -> RuleBook:
@@ -87,6 +97,7 @@ def open_rules(site: Site, *, clock: Clock) -> OpenRules | None:
         lookups=lookups,
         declarations=Declarations() if declarations is None else declarations,
         reload=lambda: compiled(load_site_rules(rules)),
+        data=tuple(data),
     )
 
 
@@ -127,14 +138,6 @@ def known_of(site: Site) -> Known:
     )
 
 
-def _register(lookups: Lookups, register: Register) -> None:
-    if register.file is not None:
-        lookups.register(register.name, read_register(register.file), timeout_seconds=None)
-    elif register.url is not None:
-        seconds = register.timeout_seconds
-        lookups.register(register.name, http_register(register.url, timeout_seconds=seconds), timeout_seconds=seconds)
-
-
 def _place(camera: Camera, site_id: str) -> Place:
     place = camera.place
     return Place(
@@ -144,5 +147,6 @@ def _place(camera: Camera, site_id: str) -> Place:
         km=place.km,
         province=place.province or "",
         inbound=place.inbound or "unknown",
+        rising=place.rising or "unknown",
         only="unknown" if camera.direction == "both" else camera.direction,
     )

@@ -24,6 +24,8 @@ class Place:
     """Where it stands, by its name before or after 2025-07-01; empty: not told."""
     inbound: Direction = "unknown"
     """How vehicles that drive into the province pass it."""
+    rising: Direction = "unknown"
+    """How vehicles that drive towards higher kilometres of the road pass it."""
     only: Direction = "unknown"
     """How all vehicles pass it, if all pass one way."""
 
@@ -90,10 +92,27 @@ class Places:
             return None
         return "in" if driven == place.inbound else "out"
 
+    def may_lead(self, one: str, its_direction: Direction, other: str, direction: Direction) -> bool:
+        """Whether a vehicle that passed one camera may have come to another without turning round, by how it passed
+        both: only along their road. True where that is not known."""
+        first, second = self.places.get(one), self.places.get(other)
+        if first is None or second is None or not first.road or first.road != second.road:
+            return True
+        if first.km is None or second.km is None or first.km == second.km:
+            return True
+        rises = second.km > first.km
+        return all(driven in (None, rises) for driven in (_rises(first, its_direction), _rises(second, direction)))
+
     def province(self, camera_id: str) -> str:
         """Where a camera stands; empty if that is not told."""
         place = self.places.get(camera_id)
         return place.province if place else ""
+
+
+def _rises(place: Place, direction: Direction) -> bool | None:
+    """Whether a vehicle drove towards higher kilometres; None if that is not known."""
+    driven = direction if direction != "unknown" else place.only
+    return None if "unknown" in (driven, place.rising) else driven == place.rising
 
 
 @lru_cache(maxsize=16_384)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
@@ -13,6 +15,7 @@ import msgspec
 
 from anpr.errors import ConfigError, PlateError
 from anpr.plates.grammar import require
+from anpr.rules.content import content_of
 from anpr.rules.language import Value
 from anpr.rules.lookups import Ask, Record
 
@@ -47,22 +50,29 @@ def _fields(body: bytes) -> Record:
     return {name: value for name, value in found.items() if isinstance(value, str | int | float | bool)}
 
 
-def read_register(path: Path) -> Ask:
+def read_register(path: Path) -> Mapping[str, Record]:
+    """By plate what a register's CSV file has on it. Raises ConfigError as `parse_register`, or if there is no file."""
+    try:
+        return parse_register(content_of(path), path)
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", place=str(path), cure="check the path") from error
+
+
+def parse_register(data: bytes, path: Path) -> Mapping[str, Record]:
     """A register from a CSV file with a column `plate`, as a daily list brings it; empty cells are fields not known.
 
     Raises ConfigError with all bad rows.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            if "plate" not in (reader.fieldnames or ()):
-                raise ConfigError("the column 'plate' is missing", place=f"{path}:1", cure="add it")
-            rows, problems = _rows(reader, path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
+        if "plate" not in (reader.fieldnames or ()):
+            raise ConfigError("the column 'plate' is missing", place=f"{path}:1", cure="add it")
+        rows, problems = _rows(reader, path)
+    except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"cannot be read: {error}", place=str(path), cure="save it as CSV UTF-8") from error
     if problems:
         raise ConfigError(f"{len(problems)} problems", place=str(path), problems=tuple(problems))
-    return rows.get
+    return rows
 
 
 def _rows(reader: csv.DictReader[str], path: Path) -> tuple[dict[str, dict[str, Value]], list[str]]:

@@ -228,14 +228,26 @@ def _convoy(predicate: Convoy, _zones: Zones) -> Said:
     )
 
 
+_ALIKE = {
+    "colour": Said("màu biển không khác nhau", "with no other colour of plate"),
+    "vehicle_class": Said("loại xe không khác nhau", "of no other class"),
+}
+
+
 def _unread_before(predicate: UnreadBefore, zones: Zones) -> Said:
     where, within = _filters(predicate, zones), duration(predicate.within)
-    colour = Said(", cùng màu biển", ", of the same colour") if predicate.same_colour else Said("", "")
+    vi = en = ""
+    for attribute in predicate.alike or ():
+        alike = _ALIKE[attribute]
+        vi, en = f"{vi}, {alike.vi}", f"{en}, {alike.en}"
+    if predicate.at_most is not None:
+        vi += f"; nếu có hơn {predicate.at_most} lượt như vậy thì không kết luận"
+        en += f"; where more than {predicate.at_most} did, it is unknown"
     speeds = f"{predicate.from_kmh:g}–{predicate.to_kmh:g} km/h"
     return Said(
-        f"trong {within.vi} trước có biển không đọc được tại camera khác, hợp với tốc độ {speeds}{colour.vi}{where.vi}",
+        f"trong {within.vi} trước có biển không đọc được tại camera khác, hợp với tốc độ {speeds}{where.vi}{vi}",
         f"within {within.en} before, an unreadable plate passed another camera as this vehicle would at {speeds}"
-        f"{colour.en}{where.en}",
+        f"{where.en}{en}",
     )
 
 

@@ -180,6 +180,7 @@ def _book(content: FixtureFile, case: Case, rules: RuleSet) -> RuleBook:
                 km=camera.km,
                 province=camera.province or "",
                 inbound=camera.inbound or "unknown",
+                rising=camera.rising or "unknown",
             )
             for camera in content.cameras
         ),

@@ -11,9 +11,9 @@ mistake, at the threshold t, at most
 
 times a day. The first line is a vehicle read rightly: its neighbour on the list is near enough. The second is one that
 was read in doubt: the table of confusions holds the mean probability that the reader gives T's character where X's is
-shown, and a probability with the mean m is t or more in at most m / t of all cases (Markov's inequality). At t = 1 that
-is the misreads that look certain, which no threshold prevents. Plates two characters away add little: the product of
-two confusions.
+shown, or a character less or more, and a probability with the mean m is t or more in at most m / t of all cases
+(Markov's inequality). At t = 1 that is the misreads that look certain, which no threshold prevents. Plates two
+characters away add little: the product of two confusions.
 
 A pattern is matched by every plate that fits, which is its purpose and counts in no budget. What counts is the same sum
 over its fixed characters, a digit for a digit and a letter for a letter, times the number of plates that fit.
@@ -62,10 +62,11 @@ class Neighbour:
 def thresholds_of(
     texts: NDArray[np.bytes_], *, false_hits_per_day: float, vehicles_per_day: float, costs: Costs
 ) -> Thresholds:
-    """The least thresholds that keep a list (S12, plates and patterns) within its budget, as far as any does.
+    """The least thresholds that keep a list (S12, plates and patterns) within its budget, and what they let through.
 
-    Plates and patterns have half of the budget each where the list has both. A budget of 0 leaves what was read
-    exactly. Of a long list some entries, evenly spread, stand for all.
+    If none does, it is `MOST_THRESHOLD`, and `expected_per_day` is more than the budget. Plates and patterns have half
+    of the budget each where the list has both. A budget of 0 leaves what was read exactly. Of a long list some entries,
+    evenly spread, stand for all.
     """
     if not false_hits_per_day >= 0.0:
         raise ValueError(f"false_hits_per_day must be at least 0, got {false_hits_per_day}")
@@ -79,9 +80,13 @@ def thresholds_of(
     some_plates, some_patterns = _some(plates, _PLATES_LOOKED_AT), _some(patterns, _PATTERNS_LOOKED_AT)
     of_plates = _expect_of_plates(some_plates, _LADDER, vehicles_per_day, costs).sum(axis=0)
     of_patterns = _expect_of_patterns(some_patterns, _LADDER, vehicles_per_day, costs).sum(axis=0)
+    of_plates *= len(plates) / max(1, len(some_plates))
+    of_patterns *= len(patterns) / max(1, len(some_patterns))
+    at_plates, at_patterns = _least_within(of_plates, share), _least_within(of_patterns, share)
     return Thresholds(
-        _least_within(of_plates * len(plates), share * len(some_plates)),
-        _least_within(of_patterns * len(patterns), share * len(some_patterns)),
+        float(_LADDER[at_plates]),
+        float(_LADDER[at_patterns]),
+        expected_per_day=float(of_plates[at_plates] + of_patterns[at_patterns]),
     )
 
 
@@ -103,9 +108,10 @@ def _some(items: NDArray[Any], most: int) -> NDArray[Any]:
     return items[np.linspace(0, len(items) - 1, most).astype(np.intp)] if len(items) > most else items
 
 
-def _least_within(expected: NDArray[np.float64], budget: float) -> float:
+def _least_within(expected: NDArray[np.float64], budget: float) -> int:
+    """The step of the ladder."""
     within = np.flatnonzero(expected <= budget)
-    return float(_LADDER[within[0]]) if len(within) else MOST_THRESHOLD
+    return int(within[0]) if len(within) else len(_LADDER) - 1
 
 
 def _expect_of_plates(
@@ -113,7 +119,7 @@ def _expect_of_plates(
 ) -> NDArray[np.float64]:
     """(plates, thresholds) false hits a day."""
     expected = np.zeros((len(codes), len(thresholds)))
-    expect_false(codes, *_grammar(), costs.probabilities(), costs.missing, costs.extra, thresholds, expected)
+    expect_false(codes, *_grammar(), *_slips(costs), thresholds, expected)
     return expected * (vehicles_per_day / CARS)
 
 
@@ -147,14 +153,18 @@ def accepted_for(plate: str, *, threshold: float, costs: Costs) -> tuple[Neighbo
     others = np.empty(MOST_NEIGHBOURS, np.int64)
     accepted = np.empty(MOST_NEIGHBOURS, np.float32)
     mistaken = np.empty(MOST_NEIGHBOURS, np.float32)
-    count = find_neighbours(
-        encode(plate), *_grammar(), costs.probabilities(), costs.missing, costs.extra, others, accepted, mistaken
-    )
+    count = find_neighbours(encode(plate), *_grammar(), *_slips(costs), others, accepted, mistaken)
     near = [index for index in range(count) if accepted[index] >= threshold]
     return tuple(
         Neighbour(decode(int(others[index])), float(accepted[index]))
         for index in sorted(near, key=lambda index: (-accepted[index], others[index]))
     )
+
+
+def _slips(costs: Costs) -> tuple[NDArray[np.float32], float, float, float, float]:
+    """The confusions; what a character missing or too many scores, and how probable each is."""
+    confusions = costs.confusions
+    return costs.probabilities(), costs.missing, costs.extra, confusions.left_out, confusions.added
 
 
 @cache

@@ -14,11 +14,11 @@ from anpr.plates.confusions import Confusions, shipped
 from anpr.records import EMPTY
 
 MISSING = 2e-3
-"""Probability that a reader leaves out one particular character of a plate. Of 1,448 held-out and rendered plates,
-distorted hard, one was read with a character too few and one with one too many, 7 in 10,000; set higher, because real
-plates are also bent, dirty and half covered."""
+"""With which a match counts for each character that was not read. Set, and higher than measured
+(`Confusions.left_out`): a character that dirt or a cover hides is in no labelled picture, and only lists of few plates
+have so low a threshold."""
 EXTRA = 2e-3
-"""Probability that it sees a character too many at one particular place."""
+"""The same for each that was read where there is none."""
 
 TEXT_BYTES = 12
 """Width of a text: the longest pattern."""
@@ -35,6 +35,8 @@ class Thresholds:
 
     plates: float
     patterns: float
+    expected_per_day: float | None = None
+    """False hits a day that they let through, at most, if that was asked."""
 
     def __post_init__(self) -> None:
         if not (self.plates > 0.0 and self.patterns > 0.0):
@@ -43,7 +45,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """How a reader errs."""
+    """How a reader errs, and what a match by such an error scores."""
 
     confusions: Confusions = field(default_factory=shipped)
     missing: float = MISSING

@@ -19,6 +19,7 @@ from anpr.config.fields import Context
 from anpr.config.listing import FALSE_HITS_PER_DAY, ListHead
 from anpr.errors import WatchListError
 from anpr.plates.grammar import parse
+from anpr.plates.patterns import Pattern
 from anpr.privacy import Private
 from anpr.records import Severity
 from anpr.watch.csv_file import parse_csv
@@ -84,15 +85,23 @@ class WatchList:
         return self.rows.patterns
 
     def applies(
-        self, entry: Entry, *, seen_seconds: float, site_id: str = "", direction: str = "unknown", kind: str = ""
+        self,
+        entry: Entry,
+        *,
+        seen_seconds: float,
+        site_id: str = "",
+        direction: str = "unknown",
+        kind: str = "",
+        reads: Sequence[str] = (),
     ) -> bool:
         """Whether one of the entries may raise a hit about a sighting whose plate matches it.
 
         Asks for the entry's and the list's validity, days and hours at the wall time `seen_seconds`, and for the list's
         sites, directions and plate kinds. What is not known of the sighting (`site_id` or `kind` empty, `direction`
         unknown) excludes nothing: a vehicle on the wrong carriageway is looked at once too often rather than a stolen
-        one never. Nor does a kind, where the listed plate can be of one of the list's: the reader may have erred.
-        `doubt` tells of it, and such a hit is a CHECK at most.
+        one never. Nor does a kind, where the listed plate can be of one of the list's, or where one of `reads`, what
+        was read and could have been, can that fits a listed pattern: the reader may have erred. `doubt` tells of it,
+        and such a hit is a CHECK at most.
         """
         limits = self.limits
         return (
@@ -100,7 +109,7 @@ class WatchList:
             and limits.hold_at(seen_seconds)
             and (not limits.sites or not site_id or site_id in limits.sites)
             and (not limits.directions or direction in limits.directions or direction == "unknown")
-            and (not limits.kinds or not kind or kind in limits.kinds or self._may_be_listed_kind(entry))
+            and (not limits.kinds or not kind or kind in limits.kinds or self._may_be_listed_kind(entry, reads))
         )
 
     def doubt(self, entry: Entry, *, site_id: str = "", direction: str = "unknown", kind: str = "") -> str:
@@ -120,10 +129,18 @@ class WatchList:
             return "kind unknown"
         return ""
 
-    def _may_be_listed_kind(self, entry: Entry) -> bool:
-        """Whether the entry's text is also that of a kind which the list is for: `29H12345` is on cars and motorbikes,
-        and which it is, the reader may have guessed."""
-        return any(reading.kind in self.limits.kinds for reading in parse(entry.plate))
+    def _may_be_listed_kind(self, entry: Entry, reads: Sequence[str]) -> bool:
+        """Whether the entry's text, or what was read and fits its pattern, is also that of a kind which the list is
+        for: `29H12345` is on cars and motorbikes, and which it is, the reader may have guessed.
+
+        A pattern that nothing of it fits was matched by a confusion: nobody knows by which plate.
+        """
+        texts: Sequence[str] = (entry.plate,)
+        if entry.is_pattern:
+            texts = list(filter(Pattern(entry.plate).matches, reads))
+            if not texts:
+                return True
+        return any(reading.kind in self.limits.kinds for text in texts for reading in parse(text))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

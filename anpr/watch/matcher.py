@@ -89,6 +89,13 @@ class Matcher:
         indexes = tuple(built.get(id(each)) or self._build(each) for each in self.lists)
         object.__setattr__(self, "indexes", indexes)
 
+    @property
+    def over_budget(self) -> Mapping[str, float]:
+        """Of the lists that no threshold keeps within their budgets: the false hits a day to expect."""
+        expected = {each.name: index.thresholds.expected_per_day for each, index in zip(self.lists, self.indexes)}
+        budgets = {each.name: each.false_hits_per_day for each in self.lists}
+        return {name: hits for name, hits in expected.items() if hits is not None and hits > budgets[name]}
+
     def _same_settings(self, other: Matcher) -> bool:
         return (self.vehicles_per_day, self.thresholds, self.costs) == (
             other.vehicles_per_day,
@@ -156,12 +163,13 @@ class Matcher:
         read, seen_seconds = asked.text or asked.raw, asked.seen_seconds
         site_id, direction, kind = asked.site_id, asked.direction, asked.kind
         certain = next((its for each, its in asked.alternatives if each == read), own)
+        reads = (read, *(each for each, _ in asked.alternatives))
         sure = bool(asked.text) and asked.text == asked.raw and certain >= self.alert_probability
         found: list[tuple[bool, Match]] = []
         for row, score in listed:
             entry = watch_list.entries[row]
             if not watch_list.applies(
-                entry, seen_seconds=seen_seconds, site_id=site_id, direction=direction, kind=kind
+                entry, seen_seconds=seen_seconds, site_id=site_id, direction=direction, kind=kind, reads=reads
             ):
                 continue
             reason = difference(read, entry.plate)

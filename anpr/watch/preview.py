@@ -43,6 +43,12 @@ class Preview:
         """Of the whole list."""
         return float(self.expected.sum())
 
+    @property
+    def over_budget(self) -> bool:
+        """Whether no threshold keeps the list within the budget."""
+        expected = self.thresholds.expected_per_day
+        return expected is not None and expected > self.budget_per_day
+
     def entries(self) -> Iterator[PreviewedEntry]:
         """The entries, those with the most false hits first."""
         for row in np.argsort(-self.expected, kind="stable").tolist():

@@ -52,6 +52,9 @@ def main(words: Sequence[str]) -> int:
     began = time.monotonic()
     sightings = list(photograph_all(passings, seed=options.seed, processes=processes))
     read_seconds = time.monotonic() - began
+    flickers = sum(not told for told in sightings)
+    passings = [passing for passing, told in zip(passings, sightings, strict=True) if told]
+    sightings = [told for told in sightings if told]
     finals = [told[-1] for told in sightings]
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="anpr-day-") as folder:
@@ -63,8 +66,9 @@ def main(words: Sequence[str]) -> int:
     of_lists = list_hits(hits)
     planted = sum(len(case.passings) for case in world.cases)
     print(
-        f"{len(passings)} passages, {planted} of them planted in {len(world.cases)} cases. Plates: {reading['right']}"
-        f" right, {reading['wrong']} wrong, {reading['unreadable']} unreadable, read in {read_seconds:.0f} s.\n"
+        f"{len(passings)} passages, {planted} of them planted in {len(world.cases)} cases, and {flickers} seen once and"
+        f" not read, which the engine takes for no vehicle. Plates: {reading['right']} right, {reading['wrong']} wrong,"
+        f" {reading['unreadable']} unreadable, read in {read_seconds:.0f} s.\n"
         f"Through the hub in {run_seconds:.0f} s. Hits of the lists themselves: {of_lists}; of rules withdrawn:"
         f" {verdict.withdrawn}.\n",
         file=out,
@@ -77,7 +81,8 @@ def main(words: Sequence[str]) -> int:
     if options.json:
         totals = {number: asdict(row) for number, row in verdict.rows.items()}
         figures = {
-            "passages": len(passings), "cases": len(world.cases), "reading": reading, "rules": totals,
+            "passages": len(passings), "flickers": flickers, "cases": len(world.cases), "reading": reading,
+            "rules": totals,
             "total": asdict(verdict.totals()), "list_hits": of_lists, "withdrawn": verdict.withdrawn,
             "read_seconds": round(read_seconds, 1), "run_seconds": round(run_seconds, 1), "passed": verdict.passed,
         }  # fmt: skip

@@ -2,7 +2,7 @@
 
 The plate of each passing is drawn afresh, soiled and photographed from one to three times, larger as it comes nearer,
 and each picture is read by the bundled model. Only the detector is left out: the corners are the drawn ones, shaken as
-a detector's are.
+a detector's are. What is seen once and not plausibly read is no vehicle to the engine, which counts it as a `flicker`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ CHUNK = 256
 
 
 def photograph_all(passings: Sequence[Passing], *, seed: int, processes: int = 1) -> Iterator[tuple[Sighting, ...]]:
-    """The sightings of each passing in turn: its final one, after a preview where one was asked for."""
+    """The sightings of each passing in turn: its final one, after a preview where one was asked for; none of a
+    flicker."""
     jobs = [
         (passings[start : start + CHUNK], range(start, start + CHUNK), seed) for start in range(0, len(passings), CHUNK)
     ]
@@ -66,7 +67,8 @@ def _reader() -> Reader:
 
 
 def see(passing: Passing, number: int, *, seed: int) -> tuple[Sighting, ...]:
-    """What the camera tells of a passing; `number` is the track's, and with `seed` decides the pictures."""
+    """What the camera tells of a passing, nothing of a flicker; `number` is the track's, and with `seed` decides the
+    pictures."""
     rng = np.random.default_rng((seed, number))
     spec = passing.vehicle.spec(lines=1 if passing.inbound else 2)
     clean = draw_plate(spec, rng, px_per_mm=PX_PER_MM)
@@ -93,10 +95,19 @@ def see(passing: Passing, number: int, *, seed: int) -> tuple[Sighting, ...]:
     assert track is not None
     track.revision += 1
     told.append(sighting.build(track, track.vote(), origin=origin, state="final", options=TrackOptions()))
+    if not told[:-1] and _flickers(told[-1]):
+        return ()
     facts: dict[str, str] = {"direction": "approaching" if passing.inbound else "receding"}
     if passing.site.classifies:
         facts["vehicle_class"] = passing.vehicle.body
     return tuple(msgspec.structs.replace(each, **facts) for each in told)
+
+
+def _flickers(final: Sighting) -> bool:
+    """Whether the tracker would drop it, as `anpr.tracking.tracker` says."""
+    options = TrackOptions()
+    plausible = final.text and (final.raw == final.text or final.probability >= options.plausible_probability)
+    return not plausible and final.frames <= options.flicker_frames
 
 
 def _look(

@@ -118,6 +118,9 @@ def plant_covered(world: Planting) -> None:
     vehicle = world.vehicles.car("29", body="truck")
     passings = trip(vehicle, 22.7, inbound=False, kmh=(80.0,), sites=(SOUTH, MIDDLE), covered=True)
     world.case(17, "southwards", passings, [Expected("unreadable-plate", 1, "CHECK")])
+    white, yellow = world.vehicles.car("29"), world.vehicles.car("29", colour="yellow")
+    passings = [stop(white, SOUTH, 3.3, covered=True), stop(yellow, MIDDLE, 3.56, covered=True)]
+    world.case(17, "covered plates of two colours", passings, silent=("unreadable-plate",))
     passings = trip(world.vehicles.car("29"), 2.9)
     passings[1] = replace(passings[1], covered=True)
     world.case(17, "unreadable at one camera only", passings, silent=("unreadable-plate",))

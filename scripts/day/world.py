@@ -92,7 +92,7 @@ def write_site(folder: Path, world: Planting) -> Path:
 
 
 def _camera(site: Site) -> str:
-    road = "" if site in ELSEWHERE else f'road = "CT.07", km = {site.km}, '
+    road = "" if site in ELSEWHERE else f'road = "CT.07", km = {site.km}, rising = "approaching", '
     bound = "" if site.abroad else ', inbound = "approaching"'
     return (
         f'[[cameras]]\nid = "{site.camera_id}"\nname = "{site.name}"\nurl = "rtsp://127.0.0.1:1/none"\n'

@@ -149,3 +149,16 @@ def test_list_tells_of_a_list_that_raises_nothing(tmp_path: Path) -> None:
         output = invoke("list", site)[1]
         assert "1 expired" in output
         assert f"raises nothing: {why}" in output if why else "raises nothing" not in output
+
+
+def test_list_tells_of_a_budget_that_cannot_be_met(tmp_path: Path) -> None:
+    site, path = tmp_path / "site.toml", tmp_path / "stolen.csv"
+    path.write_text("plate\n20*\n")
+    clip = assets.folder("configs") / "demo" / "expressway.mp4"
+    base = ONE_CAMERA_SITE.format(folder=tmp_path, clip=clip) + f'[[lists]]\nname = "stolen"\nfile = "{path}"\n'
+    for budget, over in ((1, True), (1e6, False), (0, False)):
+        site.write_text(f"{base}false_hits_per_day = {budget}\n")
+        code, output = invoke("list", site, "--json")
+        (told,) = json.loads(output)["lists"]
+        assert (code, bool(told["over_budget"])) == (0, over)
+        assert ("false hits a day are to be expected, its budget is 1" in invoke("list", site)[1]) is over

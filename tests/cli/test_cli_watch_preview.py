@@ -46,14 +46,18 @@ def test_traffic_and_budget_are_what_if(stolen: Path) -> None:
         for options in ((), ("--traffic", 150_000_000, "--budget", 2), ("--budget", 0))
     )
     assert usual["plates_from"] < less["plates_from"] == 0.5
+    assert [told["over_budget"] for told in (usual, less, none)] == [False, True, False]
     assert (none["plates_from"], none["patterns_from"]) == (None, None)
     assert all(each["accepts"] == [] for each in none["entries"])
 
 
 def test_the_table_is_for_people(stolen: Path) -> None:
     output = invoke(stolen, "--limit", 2)
-    assert "90H27268" in output
+    assert "90H27268" in invoke(stolen)
+    assert "30A12?45" in output
     assert "1 more entries: --limit shows them" in output
     assert "the list's budget is 1" in output
     assert "all that fit, up to" in output
     assert "plates match only as they were read" in invoke(stolen, "--budget", 0)
+    assert "cannot be met" not in output
+    assert "the budget cannot be met: 0.5 is the highest threshold" in invoke(stolen, "--traffic", 150_000_000)

@@ -43,6 +43,8 @@ _RULES = {
     "not-left": 'wait = "2m"\ncooldown = "3m"\n'
     'when = { camera = "gate", not = { seen = { within = "2m", camera = "a", later = true } } }',
     "unread": 'when = { unread_before = { within = "5m", from_kmh = 20, to_kmh = 150 } }',
+    "unread-few": 'when = { readable = false, unread_before = { within = "5m", from_kmh = 20, to_kmh = 150, '
+    'alike = "colour", at_most = 2 } }',
     "way": 'when = { order = { within = "10m", cameras = ["a", "b", "c"] } }',
     "fast": 'when = { travel = { within = "10m", faster_than_kmh = 120, clock_skew = "1s" } }',
 }

@@ -94,6 +94,19 @@ def test_a_changed_file_is_taken_and_the_other_list_stays(box: Box) -> None:
     assert (told["list"], told["entries"], told["difference"]) == ("stolen", 11, "+1 −0 ~0")
 
 
+def test_a_new_list_that_no_threshold_keeps_within_its_budget_is_told_of(box: Box) -> None:
+    write(box.stolen, *TEN, "20*")
+    with capture_logs() as logs:
+        box.run()
+    (told,) = (each for each in logs if each["event"] == "list_over_budget")
+    assert (told["list"], told["budget_per_day"]) == ("stolen", 1.0)
+    assert told["expected_per_day"] > 1.0
+    write(box.wanted, "51D12345", "51D12346")
+    with capture_logs() as logs:
+        box.run()
+    assert [each["event"] for each in logs] == ["list_reloaded"], "told of the lists that changed"
+
+
 def test_the_same_content_written_anew_is_a_younger_list(box: Box) -> None:
     before = box.hub.matcher.lists[0]
     write(box.stolen, *TEN)

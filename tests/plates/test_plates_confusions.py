@@ -60,6 +60,18 @@ def test_a_measured_table_replaces_it_and_may_be_asymmetric(tmp_path: Path) -> N
     assert table.cost("8", "B") > 8.0
 
 
+def test_a_table_tells_of_characters_left_out_and_added(tmp_path: Path) -> None:
+    path = tmp_path / "measured.csv"
+    path.write_text("truth,read,probability\n,*,0.0003\n*,,0.0001\n8,B,0.5\n")
+    table = load_confusions(path)
+    assert (table.left_out, table.added) == (0.0001, 0.0003)
+    assert table.cost("B", "8") == pytest.approx(-np.log(0.5))
+    path.write_text("truth,read,probability\n8,B,0.5\n")
+    assert (load_confusions(path).left_out, load_confusions(path).added) == (UNLISTED, UNLISTED)
+    assert 0.0 < shipped().left_out < 0.001
+    assert 0.0 < shipped().added < 0.001
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -68,6 +80,9 @@ def test_a_measured_table_replaces_it_and_may_be_asymmetric(tmp_path: Path) -> N
         ("truth,read,probability\n8,ß,0.1\n", "csv:2: no confusion"),
         ("truth,read,probability\n8,B\n", "csv:2: no confusion"),
         ("truth,read,probability\n8,8,0.1\n", "csv:2: 8 read as 8"),
+        ("truth,read,probability\n8,,0.1\n", "csv:2: no confusion: '' is not one character"),
+        ("truth,read,probability\n*,*,0.1\n", "csv:2: no confusion"),
+        ("truth,read,probability\n*,,1.5\n", "csv:2: [*] read as  with probability 1.5"),
         ("truth,read,probability\n8,B,nan\n", "csv:2: 8 read as B"),
         ("truth,read,probability\n8,B,0.6\n8,3,0.6\n", "confusions of 8 sum to"),
     ],

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from anpr.config.times import parse_moment
 from anpr.errors import DeclarationError
-from anpr.rules.declaration import COLUMNS, read_csv, read_declaration
-from anpr.rules.declarations import Declarations
+from anpr.rules.declaration import COLUMNS, Declaration, read_csv, read_declaration
+from anpr.rules.declarations import Declarations, Shelf
 
 GOOD = "plate,type,declared\n98C-012.34,khaibao,2026-05-20T09:00\n"
 
@@ -24,10 +30,8 @@ def write(tmp_path: Path, data: str | bytes) -> Path:
 
 def problems_of(tmp_path: Path, data: str | bytes) -> list[str]:
     path = write(tmp_path, data)
-    declarations = Declarations()
     with pytest.raises(DeclarationError) as caught:
-        declarations.load(path)
-    assert len(declarations) == 0, "nothing changed"
+        read_csv(path)
     return [problem.removeprefix(f"{path}") for problem in caught.value.problems]
 
 
@@ -102,6 +106,13 @@ def test_bad_files(tmp_path: Path, data: str | bytes, expected: list[str]) -> No
         assert len(read_csv(write(tmp_path, data))) == 2
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\x85", "\x0b", "\x0c"])
+def test_what_is_a_new_line_elsewhere_makes_no_row(tmp_path: Path, mark: str) -> None:
+    row = f"98C-012.34,khaibao,2026-05-20T09:00,x{mark}51F-678.90\n"
+    (problem,) = problems_of(tmp_path, "plate,type,declared,reference\n" + row)
+    assert problem.startswith(":2: reference")
+
+
 def test_many_problems_are_told_in_part(tmp_path: Path) -> None:
     told = problems_of(tmp_path, GOOD + "X,khaibao,2026-05-20\n" * 150)
     assert len(told) == 101
@@ -109,9 +120,10 @@ def test_many_problems_are_told_in_part(tmp_path: Path) -> None:
 
 
 def test_the_same_row_twice_is_one_declaration(tmp_path: Path) -> None:
+    rows = read_csv(write(tmp_path, GOOD + GOOD.splitlines()[1]))
     declarations = Declarations()
-    assert declarations.load(write(tmp_path, GOOD + GOOD.splitlines()[1])) == 2
-    assert len(declarations) == 1
+    declarations.replace_filed(Shelf.of(rows))
+    assert (len(rows), len(declarations)) == (2, 1)
 
 
 def test_the_newest_that_was_known(tmp_path: Path) -> None:
@@ -136,6 +148,48 @@ def test_an_id_takes_the_place_of_the_earlier_one() -> None:
     assert len(declarations) == 1
     assert declarations.newest("98C01234", None, 2e9) is None
     assert declarations.newest("29A12345", None, 2e9) is not None
+
+
+def declaration_of(number: int, plate: int, kind: int, hour: int) -> Declaration:
+    fields = {"id": str(number), "plate": f"98C-000.{plate}0", "type": f"t{kind}", "declared": f"2026-05-20T0{hour}:00"}
+    return read_declaration(fields, place="here")
+
+
+DECLARATIONS = st.lists(
+    st.builds(declaration_of, st.integers(0, 6), st.integers(1, 3), st.integers(0, 1), st.integers(0, 5)), max_size=8
+)
+
+
+@settings(max_examples=200)
+@given(DECLARATIONS, DECLARATIONS, DECLARATIONS, DECLARATIONS, st.integers(0, 6), st.sampled_from([None, "t0"]))
+def test_a_changed_file_is_as_good_as_a_restart(
+    old: list[Declaration],
+    pushed: list[Declaration],
+    new: list[Declaration],
+    later: list[Declaration],
+    hour: int,
+    kind: str | None,
+) -> None:
+    """What stood in the old file is gone; what was pushed stays, and goes before a row of the file with its id."""
+    changed = Declarations()
+    changed.replace_filed(Shelf.of(old))
+    for each in pushed:
+        changed.add(each)
+    changed.replace_filed(Shelf.of(new))
+    for each in later:
+        changed.add(each)
+    by_id = {each.id: each for each in (*new, *pushed, *later)}
+    assert len(changed) == len(by_id)
+    known_seconds = parse_moment(f"2026-05-20T0{hour}:00")
+    for plate in {each.plate for each in (*old, *by_id.values())}:
+        fitting = [
+            each
+            for each in by_id.values()
+            if each.plate == plate and each.declared_seconds <= known_seconds and kind in (None, each.type)
+        ]
+        expected = max(fitting, key=lambda each: (each.declared_seconds, each.id), default=None)
+        assert changed.newest(plate, None if kind is None else frozenset({kind}), known_seconds) == expected
+        assert plate in changed or expected is None
 
 
 def test_what_was_pushed_is_there_in_the_next_life(tmp_path: Path) -> None:
@@ -174,11 +228,54 @@ def test_old_declarations_are_forgotten_at_the_next_start(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("line", ["nonsense", "[]", '{"plate": "X"}', "7"])
-def test_a_damaged_journal_is_told_with_its_line(tmp_path: Path, line: str) -> None:
+def test_damaged_lines_are_told_of_and_put_aside_and_the_others_hold(tmp_path: Path, line: str) -> None:
     journal = tmp_path / "declarations.jsonl"
-    journal.write_text(f"{line}\n")
-    with pytest.raises(DeclarationError, match=r"declarations\.jsonl:1: the line is damaged"):
-        Declarations().open_journal(journal)
+    first = Declarations()
+    first.open_journal(journal)
+    first.push({"plate": "98C-012.34", "type": "x", "declared": "2026-05-20"})
+    with journal.open("a") as file:
+        file.write(f"{line}\n")
+    first.push({"plate": "29A-123.45", "type": "x", "declared": "2026-05-20"})
+    second = Declarations()
+    with capture_logs() as logs:
+        second.open_journal(journal)
+    assert (len(second), second.counters.total("declarations_damaged")) == (2, 1)
+    assert [(each["event"], each["count"], each["lines"]) for each in logs] == [("declarations_damaged", 1, [2])]
+    assert journal.with_suffix(".damaged").read_text() == f"{line}\n"
+    third = Declarations()
+    third.open_journal(journal)
+    assert (len(third), third.counters.counts) == (2, {})
+
+
+@contextmanager
+def full_at(size: int) -> Iterator[None]:
+    """No file grows beyond so many bytes: a write that would is cut short, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("fails", ["write", "sync"])
+def test_a_push_that_fails_halfway_spoils_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    journal = tmp_path / "declarations.jsonl"
+    declarations = Declarations()
+    declarations.open_journal(journal)
+    declarations.push({"plate": "98C-012.34", "type": "x", "declared": "2026-05-20"})
+    before = journal.read_bytes()
+    with monkeypatch.context() as patch, full_at(len(before) + 10) if fails == "write" else nullcontext():
+        if fails == "sync":
+            patch.setattr(os, "fsync", mock.Mock(side_effect=OSError(5, "broken")))
+        with pytest.raises(DeclarationError, match="cannot be kept"):
+            declarations.push({"plate": "29A-123.45", "type": "x", "declared": "2026-05-20"})
+    assert journal.read_bytes() == before
+    assert len(declarations) == 1
+    declarations.push({"plate": "29A-123.46", "type": "x", "declared": "2026-05-20"})
+    again = Declarations()
+    again.open_journal(journal)
+    assert (len(again), again.counters.counts) == (2, {})
 
 
 def test_a_bad_push_changes_nothing(tmp_path: Path) -> None:

@@ -123,6 +123,30 @@ def test_roads_do_not_meet() -> None:
     assert places.neighbours("a") == ()
 
 
+@given(
+    st.sampled_from([(3.0, 25.0), (25.0, 3.0), (3.0, 3.0), (3.0, None)]),
+    st.tuples(*[st.sampled_from(["approaching", "receding", "unknown"])] * 6),
+    st.booleans(),
+)
+def test_a_road_leads_only_on(kms: tuple[float, float | None], told: tuple[Direction, ...], one_road: bool) -> None:
+    """False only where a heading is known that leads away."""
+    rising, then, only, other_rising, now, other_only = told
+    places = Places.of(
+        [
+            Place(camera_id="a", road="r", km=kms[0], rising=rising, only=only),
+            Place(camera_id="b", road="r" if one_road else "s", km=kms[1], rising=other_rising, only=other_only),
+        ]
+    )
+    headings = []
+    for up, seen, always in ((rising, then, only), (other_rising, now, other_only)):
+        driven = always if seen == "unknown" else seen
+        if "unknown" not in (up, driven):
+            headings.append(1 if up == driven else -1)
+    wanted = 0 if kms[1] is None or not one_road else (kms[1] > kms[0]) - (kms[1] < kms[0])
+    assert places.may_lead("a", then, "b", now) is all(heading * wanted >= 0 for heading in headings)
+    assert places.may_lead("a", then, "elsewhere", now)
+
+
 @pytest.mark.parametrize(
     ("inbound", "only", "direction", "expected"),
     [

@@ -120,10 +120,17 @@ def test_a_register_that_never_answers_does_not_hold_up_the_end() -> None:
 def test_a_daily_list(tmp_path: Path) -> None:
     path = tmp_path / "registry.csv"
     path.write_text("\ufeffplate,inspection_until,status\n29A-123.45,2026-10-02,\n30A-123.45,,ok\n", encoding="utf-8")
-    ask = read_register(path)
-    assert ask("29A12345") == {"inspection_until": "2026-10-02"}
-    assert ask("30A12345") == {"status": "ok"}
-    assert ask("98C01234") is None
+    records = read_register(path)
+    assert records.get("29A12345") == {"inspection_until": "2026-10-02"}
+    assert records.get("30A12345") == {"status": "ok"}
+    assert records.get("98C01234") is None
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x85", "\x0b", "\x0c"])
+def test_what_is_a_new_line_elsewhere_makes_no_row(tmp_path: Path, mark: str) -> None:
+    path = tmp_path / "registry.csv"
+    path.write_text(f"plate,owner,status\n29A-123.45,evil{mark}51F-678.90,ok\n", encoding="utf-8")
+    assert dict(read_register(path)) == {"29A12345": {"owner": f"evil{mark}51F-678.90", "status": "ok"}}
 
 
 @pytest.mark.parametrize(

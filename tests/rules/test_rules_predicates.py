@@ -64,6 +64,7 @@ def ask(
 
 
 UNREAD = {"plate": "", "colour": "unknown"}
+LOOKS = ((15, "white"), (16, "yellow"), (17, "blue"))
 
 
 @pytest.mark.parametrize(
@@ -333,14 +334,23 @@ def test_convoy(past: list[Sighting], expected: bool) -> None:
         ({}, [before(27, **UNREAD)], False),  # 49 km/h
         ({}, [before(15)], False),
         ({}, [before(15, camera="km25", **UNREAD)], False),
-        ({"same_colour": True}, [before(15, **UNREAD | {"colour": "yellow"})], False),
-        ({"same_colour": True}, [before(15, **UNREAD | {"colour": "white"})], True),
+        ({"alike": "colour"}, [before(15, **UNREAD | {"colour": "yellow"})], False),
+        ({"alike": "colour"}, [before(15, **UNREAD | {"colour": "white"})], True),
+        ({"alike": "colour"}, [before(15, **UNREAD | {"colour": "unknown"})], True),
+        ({"alike": "colour"}, [before(15, **UNREAD | {"colour": "white", "vehicle_class": "bus"})], True),
+        ({"alike": ["colour", "vehicle_class"]}, [before(15, **UNREAD | {"vehicle_class": "bus"})], False),
+        ({"alike": "vehicle_class"}, [before(15, **UNREAD | {"vehicle_class": "truck"})], True),
+        ({"alike": "vehicle_class"}, [before(15, **UNREAD)], True),
+        ({"at_most": 2}, [before(15, **UNREAD), before(16, **UNREAD)], True),
+        ({"at_most": 2}, [before(15, **UNREAD), before(16, **UNREAD), before(17, **UNREAD)], None),
+        ({"at_most": 2}, [before(15, **UNREAD), before(16, **UNREAD), before(40, **UNREAD)], True),
+        ({"at_most": 1, "alike": "colour"}, [before(m, **UNREAD | {"colour": c}) for m, c in LOOKS], True),
         ({"bound": "out"}, [before(15, **UNREAD)], False),
     ],
 )
-def test_unread_before(condition: dict[str, Any], past: list[Sighting], expected: bool) -> None:
+def test_unread_before(condition: dict[str, Any], past: list[Sighting], expected: bool | None) -> None:
     condition = {"within": "1h", "from_kmh": 50, "to_kmh": 130, **condition}
-    passage = sighting(**UNREAD | {"colour": "white"})
+    passage = sighting(**UNREAD | {"colour": "white", "vehicle_class": "truck"})
     assert ask({"unread_before": condition}, passage, past=past) is expected
     assert ask({"unread_before": condition}, sighting(camera="elsewhere"), past=past) is None
 

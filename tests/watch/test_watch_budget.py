@@ -20,6 +20,7 @@ from anpr.watch.budget import (
 from anpr.watch.entries import Entry
 from anpr.watch.index import Costs, Thresholds, as_rows
 from anpr.watch.lists import WatchList
+from anpr.watch.matcher import Matcher
 from anpr.watch.preview import preview
 
 COSTS = Costs()
@@ -70,8 +71,10 @@ def test_the_expectation_is_the_documented_sum() -> None:
             (place,) = (place for place in range(len(plate)) if other[place] != plate[place])
             own, its = ALPHABET.index(plate[place]), ALPHABET.index(other[place])
             accepted, mistaken = confusions[its, own], confusions[own, its]
+        elif len(other) < len(plate):
+            accepted, mistaken = COSTS.missing, COSTS.confusions.added
         else:
-            accepted, mistaken = COSTS.missing, COSTS.extra
+            accepted, mistaken = COSTS.extra, COSTS.confusions.left_out
         expected += 1.0 if accepted >= threshold else min(1.0, mistaken / threshold)
     (found,) = expected_false_hits(
         as_texts(plate), thresholds=Thresholds(threshold, 0.5), vehicles_per_day=15_000.0, costs=COSTS
@@ -98,6 +101,7 @@ def test_the_threshold_keeps_the_list_within_its_budget() -> None:
         thresholds = thresholds_of(texts, false_hits_per_day=budget, vehicles_per_day=15_000.0, costs=COSTS)
         expected = expected_false_hits(texts, thresholds=thresholds, vehicles_per_day=15_000.0, costs=COSTS).sum()
         assert expected <= budget
+        assert thresholds.expected_per_day == pytest.approx(expected, rel=1e-6)
         assert LEAST_THRESHOLD <= thresholds.plates < before
         before = thresholds.plates
         lower = Thresholds(thresholds.plates * 0.8, thresholds.patterns)
@@ -110,13 +114,30 @@ def test_a_long_list_is_estimated_from_some_of_its_entries() -> None:
     thresholds = thresholds_of(texts, false_hits_per_day=300.0, vehicles_per_day=15_000.0, costs=COSTS)
     expected = expected_false_hits(texts, thresholds=thresholds, vehicles_per_day=15_000.0, costs=COSTS).sum()
     assert 250.0 < expected < 310.0
+    assert thresholds.expected_per_day == pytest.approx(expected, rel=0.05)
 
 
 def test_what_no_threshold_can_keep_has_the_highest() -> None:
     texts = random_list(20_000)
-    assert thresholds_of(texts, false_hits_per_day=1.0, vehicles_per_day=15_000.0, costs=COSTS).plates == MOST_THRESHOLD
+    highest = thresholds_of(texts, false_hits_per_day=1.0, vehicles_per_day=15_000.0, costs=COSTS)
+    assert highest.plates == MOST_THRESHOLD
+    assert highest.expected_per_day is not None
+    assert highest.expected_per_day > 1.0, "and it is told"
     none = thresholds_of(texts, false_hits_per_day=0.0, vehicles_per_day=15_000.0, costs=COSTS)
-    assert (none.plates, none.patterns) == (inf, inf)
+    assert (none.plates, none.patterns, none.expected_per_day) == (inf, inf, None)
+
+
+def test_lists_over_their_budget_are_known() -> None:
+    entries = [Entry(plate.decode()) for plate in random_list(20_000).tolist()]
+    lists = (
+        WatchList("large", "1", entries, false_hits_per_day=1.0),
+        WatchList("patient", "1", entries, false_hits_per_day=1000.0),
+        WatchList("exact", "1", entries, false_hits_per_day=0.0),
+        WatchList("small", "1", entries[:10], false_hits_per_day=1.0),
+    )
+    over = Matcher(lists, vehicles_per_day=15_000.0).over_budget
+    assert set(over) == {"large"}
+    assert over["large"] > 1.0
 
 
 def test_patterns_and_plates_have_thresholds_of_their_own() -> None:

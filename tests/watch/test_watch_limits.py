@@ -139,8 +139,17 @@ def test_what_is_unknown_leaves_a_doubt_but_loses_no_hit(seen: dict[str, str], d
 def test_a_pattern_is_for_the_kinds_of_the_list() -> None:
     pattern = Entry("29H*")
     motorbikes = watch(pattern, kinds=["motorbike"])
-    assert motorbikes.applies(pattern, seen_seconds=0.0, kind="motorbike")
-    assert not motorbikes.applies(pattern, seen_seconds=0.0, kind="car")
+
+    def applies(*reads: str) -> bool:
+        return motorbikes.applies(pattern, seen_seconds=0.0, kind="car", reads=reads)
+
+    assert motorbikes.applies(pattern, seen_seconds=0.0, kind="motorbike", reads=("29H112345",))
+    assert not applies("29H1234"), "an old car's, and nothing else"
+    assert applies("29H12345"), "a car's, or 29-H1 2345"
+    assert applies("29H1234", "29H12345"), "what was read second may be right"
+    assert not applies("29H1234", "30H12345"), "but must fit"
+    assert applies("2BH1234"), "matched by a confusion: nobody knows by which plate"
+    assert motorbikes.doubt(pattern, kind="car") == "listed as a motorbike, seen as a car"
 
 
 def test_a_text_that_two_kinds_share_is_not_lost() -> None:

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anpr.plates.confusions import Confusions, shipped
+from anpr.plates.grammar import parse
 from anpr.plates.patterns import parse_pattern
 from anpr.records import ALPHABET, Severity
 from anpr.watch.entries import Entry, read_entry
@@ -346,6 +347,34 @@ def test_a_text_that_two_kinds_share_alerts_only_for_the_kind_that_was_listed(
         text=text, raw=text, alternatives=((text, 0.99),), lattice=(), seen_seconds=NOW, kind=seen_kind
     )
     assert (match.severity, match.reason) == (severity, reason)
+
+
+TEXTS = st.one_of(
+    st.from_regex(expression, fullmatch=True)
+    for expression in (
+        "[1-9][0-9][A-HK-NPS-VXYZ][0-9]{4,5}",
+        "[1-9][0-9][A-HK-N][1-9][0-9]{4,5}",
+        "[1-9][0-9]LD[0-9]{5}",
+    )
+).filter(parse)
+
+
+@settings(deadline=None, max_examples=150)
+@given(TEXTS, st.data())
+def test_no_kind_that_a_text_may_have_loses_a_hit(text: str, data: st.DataObject) -> None:
+    """Whatever kind the reader settled on, and whether the plate is listed itself or by a pattern."""
+    kinds = sorted({reading.kind for reading in parse(text)})
+    meant, seen = data.draw(st.sampled_from(kinds)), data.draw(st.sampled_from(kinds))
+    hidden = data.draw(st.sets(st.integers(2, len(text) - 1), max_size=3))
+    plate = "".join("?" if place in hidden else character for place, character in enumerate(text))
+    listed = WatchList(
+        "stolen", "1", (Entry(parse_pattern(plate).text if hidden else plate),), limits=Limits(kinds=frozenset({meant}))
+    )
+    (match,) = make_matcher(listed).match(
+        text=text, raw=text, alternatives=((text, 0.99),), lattice=make_lattice(text), seen_seconds=NOW, kind=seen
+    )
+    assert ("listed as" in match.reason) is (meant != seen)
+    assert (match.severity == "ALERT") is (meant == seen and not hidden)
 
 
 def test_a_text_that_the_grammar_had_to_repair_is_no_alert() -> None:
