@@ -23,6 +23,8 @@ EMPTY = len(ALPHABET)
 """Lattice column of 'no character here'."""
 NO_PLATE = "no plate"
 """Why a find is unreadable where the reader sees no plate at all, but a badge, an advert or a grille."""
+TOO_SMALL = "too small"
+"""Why it is where its characters are too low to hold a shape."""
 
 Colour = Literal["white", "yellow", "blue", "red", "unknown"]
 Direction = Literal["approaching", "receding", "unknown"]

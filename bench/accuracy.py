@@ -32,12 +32,16 @@ from anpr.records import Frame, Plate
 from anpr.video.images import load_image
 from anpr.video.source import open_source
 from bench import report, rivals
-from bench.sheet import draw_sheet
+from bench.sheet import draw_find, draw_sheet, write_sheet
 
 Answer: TypeAlias = Callable[[dict[str, str]], dict[str, Any]]
 """A line of labels.csv -> what `anpr read --json` says of its picture."""
 
-COLUMNS = ("exact", "exact_top1", "cer", "found", "false", "accept_wrong")
+COLUMNS = ("exact", "exact_top1", "cer", "found", "false", "accept_wrong", "foreign_as_vn")
+COUNTED = {"yes": "readable", "no": "blurred", "foreign": "foreign"}
+"""Labels of plates, and the table's columns that count them."""
+GATE_SIZE = ("472", "303")
+"""Pictures of `car-gate` in another size come from the web: coloured, military and diplomatic plates."""
 GROUPS = {
     "crops_exact": ("crop/crops-vn",),
     "cars_exact": ("scene/car-phone", "scene/car-gate"),
@@ -49,7 +53,10 @@ def measure(
     data: Path, rows: Sequence[dict[str, str]], answer: Answer, errors: Path | None = None
 ) -> tuple[dict[str, float], list[list[object]]]:
     """Figures by name, and the table's lines, of one way to read pictures."""
-    counts = Counter(f"{row['kind']}/{row['category']}" for row in rows if row["readable"] == "yes" and row["text"])
+    labelled = Counter(
+        (group_of(row), row["readable"]) for row in rows if row["text"] or row["readable"] in ("no", "foreign")
+    )
+    counts = {group: count for (group, label), count in labelled.items() if label == "yes"}
     figures: dict[str, float] = {}
     table: list[list[object]] = []
     for kind in ("crop", "scene"):
@@ -64,18 +71,41 @@ def measure(
             draw_sheet(errors / f"{kind}.png", data, misses, by_image, {one["image"]: one for one in answers})
         figures[f"{kind}_ms"] = statistics.median(one["ms"] for one in answers)
         for group, values in scores.items():
-            table.append([group, counts.get(group, ""), *(values.get(column, "") for column in COLUMNS)])
+            numbers = [labelled.get((group, label), "") for label in COUNTED]
+            table.append([group, *numbers, *(values.get(column, "") for column in COLUMNS)])
         overall = scores["all"]
         if kind == "crop":
             figures |= {"accept_wrong": overall.get("accept_wrong", 0.0), "ece": overall.get("ece", 0.0)}
             figures["foreign_as_vn"] = overall.get("foreign_as_vn", 0.0)
+            for group, values in scores.items():
+                if "accept_wrong" in values and group.startswith("crop/"):
+                    figures[f"accept_wrong_{group.removeprefix('crop/')}"] = values["accept_wrong"]
         else:
+            figures |= special_plates(data, rows, answers)
             figures |= {"found": overall.get("found", 0.0), "false_per_1000": overall.get("false", 0.0)}
             figures |= {"scenes_exact": overall.get("exact", 0.0), "scenes_ece": overall.get("ece", 0.0)}
         for name, groups in GROUPS.items():
             if groups[0].startswith(f"{kind}/"):
                 figures[name] = pooled(scores, counts, groups)
     return figures, table
+
+
+def group_of(row: dict[str, str]) -> str:
+    """The group of a line of labels.csv, as the scorer names it."""
+    return f"{row['kind']}/{row['category']}"
+
+
+def special_plates(data: Path, rows: Sequence[dict[str, str]], answers: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Exact reads of the coloured, military and diplomatic plates, and how many there are."""
+    special = {
+        row["image"]
+        for row in rows
+        if row["category"] == "car-gate" and row["readable"] == "yes" and (row["width"], row["height"]) != GATE_SIZE
+    }
+    chosen = [answer for answer in answers if answer["image"] in special]
+    if not chosen:
+        return {}
+    return {"specials_exact": score(data, chosen, None)["all"]["exact"], "specials": float(len(chosen))}
 
 
 def score(data: Path, answers: Sequence[dict[str, Any]], errors: Path | None) -> dict[str, dict[str, float]]:
@@ -106,7 +136,7 @@ def of_rapidocr(data: Path, rows: Sequence[dict[str, str]]) -> dict[str, float]:
         way = "crops: recognition alone, two lines cut in half"
         table = halved_table + [line for line in table if str(line[0]).startswith("scene")]
         figures |= halved
-    report.show(f"the same pictures, {rival.name} on one core ({way})", ["group", "readable", *COLUMNS], table)
+    report.show(f"the same pictures, {rival.name} on one core ({way})", ["group", *COUNTED.values(), *COLUMNS], table)
     return {f"rapidocr_{name}": value for name, value in figures.items()}
 
 
@@ -139,15 +169,24 @@ def without_corners(data: Path, rows: Sequence[dict[str, str]], answer: Answer) 
     return {f"{name}_upright": figures[name] for name in ("cars_exact", "motorbikes_exact", "scenes_exact")}
 
 
-def false_in_recordings(paths: Sequence[Path], stages: Stages) -> float:
-    """Plates told, per 1,000 pictures, of recordings that show no legible one."""
-    pictures = told = 0
+def told_of_recordings(paths: Sequence[Path], stages: Stages, sheet: Path | None = None) -> dict[str, float]:
+    """Plates told and plates read, per 1,000 pictures, of recordings that show no legible one.
+
+    What is told and not read may be a plate too far to be read: `sheet` shows each, for a person to say.
+    """
+    pictures = read = 0
+    tiles: list[NDArray[np.uint8]] = []
     for path in paths:
         with open_source(path, camera_id="bench", clock=SystemClock(), options=stages.decode) as source:
             for frame in source:
                 pictures += 1
-                told += len(read_frame(stages, frame, crops=False)["plates"])
-    return 1000 * told / max(1, pictures)
+                for plate in read_frame(stages, frame, crops=False)["plates"]:
+                    read += bool(plate["text"])
+                    tiles.append(draw_find(frame.luma, plate, f"{path.stem} {pictures}"))
+    if sheet:
+        write_sheet(sheet, tiles)
+    pictures = max(1, pictures)
+    return {"told_per_1000_filmed": 1000 * len(tiles) / pictures, "read_per_1000_filmed": 1000 * read / pictures}
 
 
 def milliseconds(pipeline: str) -> dict[str, float]:
@@ -201,13 +240,14 @@ def main() -> int:
     )
     figures |= milliseconds(arguments.pipeline)
     if arguments.empty_video:
-        figures["false_per_1000_filmed"] = false_in_recordings(arguments.empty_video, stages)
+        sheet = arguments.errors and arguments.errors / "filmed.png"
+        figures |= told_of_recordings(arguments.empty_video, stages, sheet)
     upright = replace(stages, detector=Upright(stages.detector))
     figures |= without_corners(
         arguments.data, rows, lambda row: read_frame(upright, load_image(arguments.data / row["image"]), crops=False)
     )
     title = f"dev split of {arguments.data.name}, {len(rows)} pictures, pipeline {arguments.pipeline}"
-    report.show(title, ["group", "readable", *COLUMNS], table)
+    report.show(title, ["group", *COUNTED.values(), *COLUMNS], table)
     if arguments.against:
         try:
             figures |= of_rapidocr(arguments.data, rows)

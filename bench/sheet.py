@@ -21,10 +21,27 @@ def draw_sheet(
     path: Path, data: Path, misses: Sequence[Sequence[str]], rows: dict[str, dict[str, str]], answers: dict[str, Any]
 ) -> None:
     """Write `path` (PNG): one tile for each (image, truth, read, probability) of `misses`; nothing if there is none."""
-    tiles = [_tile(data, miss, rows[miss[0]], answers[miss[0]]) for miss in misses]
+    write_sheet(path, [_tile(data, miss, rows[miss[0]], answers[miss[0]]) for miss in misses])
+
+
+def draw_find(luma: NDArray[np.uint8], plate: dict[str, Any], name: str) -> NDArray[np.uint8]:
+    """The tile of a plate that was told of a picture, with what is around it."""
+    corners = np.array(plate["quad"])
+    margin = np.ptp(corners, axis=0) + 8
+    x_min, y_min = np.maximum(corners.min(axis=0) - margin, 0).astype(int)
+    x_max, y_max = np.minimum(corners.max(axis=0) + margin, (luma.shape[1], luma.shape[0])).astype(int)
+    part = cv2.cvtColor(np.ascontiguousarray(luma[y_min:y_max, x_min:x_max]), cv2.COLOR_GRAY2BGR)
+    return _captioned(
+        np.asarray(part, np.uint8), (f"{plate['text'] or plate['unreadable']} {plate['score']:.2f}", name)
+    )
+
+
+def write_sheet(path: Path, tiles: list[NDArray[np.uint8]]) -> None:
+    """Write the tiles as one PNG; nothing if there is none."""
     if not tiles:
         return
-    tiles += [np.full_like(tiles[0], 40)] * (-len(tiles) % PER_ROW)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tiles = tiles + [np.full_like(tiles[0], 40)] * (-len(tiles) % PER_ROW)
     lines = [np.hstack(tiles[index : index + PER_ROW]) for index in range(0, len(tiles), PER_ROW)]
     cv2.imwrite(str(path), np.vstack(lines))
 
@@ -34,12 +51,17 @@ def _tile(data: Path, miss: Sequence[str], row: dict[str, str], answer: dict[str
     image, truth, read, probability = miss
     picture = np.asarray(cv2.imread(str(data / image)), np.uint8)
     x_min, y_min, x_max, y_max = _part(picture, row, answer)
+    captions = (f"{truth} > {read or '-'} {probability}", "/".join(Path(image).parts[-2:]))
+    return _captioned(picture[y_min:y_max, x_min:x_max], captions)
+
+
+def _captioned(picture: NDArray[np.uint8], captions: tuple[str, str]) -> NDArray[np.uint8]:
+    """A tile that shows the picture as large as it fits, two lines of text under it."""
     width, height = TILE
-    scale = min(width / (x_max - x_min), height / (y_max - y_min))
-    part = cv2.resize(picture[y_min:y_max, x_min:x_max], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    scale = min(width / picture.shape[1], height / picture.shape[0])
+    part = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     tile = np.full((height + CAPTION_PX, width, 3), 40, np.uint8)
     tile[: min(height, part.shape[0]), : min(width, part.shape[1])] = part[:height, :width]
-    captions = (f"{truth} > {read or '-'} {probability}", "/".join(Path(image).parts[-2:]))
     for y, text in zip((height + 13, height + 28), captions, strict=True):
         cv2.putText(tile, text, (3, y), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
     return tile

@@ -92,7 +92,7 @@ def read_crop(stages: Stages, frame: Frame) -> tuple[Plate, Read]:
 def _is_plate(plate: Plate, read: Read, options: TrackOptions) -> bool:
     """Whether a find is told: the detector is sure of it, or it reads like a plate. Badges and adverts are neither."""
     plausible = not read.unreadable and read.probability >= options.plausible_probability
-    return plausible or plate.score >= options.score_least(read.unreadable)
+    return plausible or plate.score >= options.score_least(read.unreadable, readable=read.readable)
 
 
 def whole_picture(frame: Frame) -> Plate:

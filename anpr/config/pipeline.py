@@ -88,6 +88,7 @@ class Recognise(Table):
     contrast_least: Annotated[float, Field(ge=0.0, le=128.0)] = 6.0
     validity_least: Fraction = 0.2
     readable_least: Fraction = 0.5
+    cut_again_below: Fraction = 0.0
     alternatives: Annotated[int, Field(ge=1, le=100)] = 5
 
 
@@ -166,6 +167,8 @@ class Preset(Table):
             )
         if gate.whole_seconds and not gate.motion:
             raise mistake("whole_seconds needs to know what moves", "set motion = true, or leave whole_seconds out")
+        if self.reader.cut_again_below and self.device in ("cuda", "tensorrt"):
+            raise mistake(f"on {self.device} each plate is cut out once", "leave cut_again_below out of [reader]")
         if gate.whole_seconds and self.device in ("cuda", "tensorrt"):
             raise mistake(f"on {self.device} whole pictures are looked at", "leave whole_seconds out of [gate]")
         return self

@@ -71,11 +71,8 @@ class SurfaceDevice:
 
         Takes seconds, with TensorRT's first engine for a model minutes. Raises DeviceError, ModelError or ConfigError.
         """
+        _check_reading(pipeline)
         settings = pipeline.settings
-        if settings.second_reader is not None:
-            raise ConfigError(
-                "a second reader works on the processor alone", place=pipeline.name, cure="take [second_reader] out"
-            )
         detector = ModelFolder.load(settings.detector.model, "detector")
         reader = ModelFolder.load(settings.reader.model, "reader")
         # Before anything else touches the GPU: see anpr.video.nvdec.
@@ -258,16 +255,25 @@ def _place(number: int, batches: Batches) -> GpuPlace:
     return GpuPlace(number, gpu_numbered(number).name, batches.stream_handle, assets.cache_folder("engines"))
 
 
+def _check_reading(pipeline: Pipeline) -> None:
+    """Raises ConfigError where plates are to be read in a way that batches do not know."""
+    if pipeline.settings.second_reader is not None:
+        raise ConfigError(
+            "a second reader works on the processor alone", place=pipeline.name, cure="take [second_reader] out"
+        )
+    if pipeline.settings.reader.cut_again_below:
+        raise ConfigError(
+            "on GPUs each plate is cut out once", place=pipeline.name, cure="leave cut_again_below out of [reader]"
+        )
+
+
 def check_device(pipeline: Pipeline) -> tuple[str, ...]:
     """Look, without touching a GPU, whether `pipeline` can work there: its models, its GPUs, the runtime's provider.
 
     Returns the models' names and hashes. Raises DeviceError, ModelError or ConfigError.
     """
+    _check_reading(pipeline)
     settings = pipeline.settings
-    if settings.second_reader is not None:
-        raise ConfigError(
-            "a second reader works on the processor alone", place=pipeline.name, cure="take [second_reader] out"
-        )
     device = net_device(pipeline)
     if not is_available(device):
         raise DeviceError(f"onnxruntime has no {PROVIDERS[device]}", place=pipeline.name, cure=CURES[device])

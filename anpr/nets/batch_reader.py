@@ -97,9 +97,9 @@ class BatchReader:
         ]
         reads: dict[int, Read] = {}
         for row, number in enumerate(wanted):
-            contrast, *outputs = (array[row] for array in read)
+            contrast, *outputs = (array[row : row + 1] for array in read)
             reads[number] = read_of_outputs(
-                outputs, plates[number], facts.output, contrast=float(contrast), options=self.options
+                outputs, plates[number], facts.output, contrast=float(contrast[0]), options=self.options
             )
         return [(plate, reads.get(number)) for number, plate in enumerate(plates)]
 

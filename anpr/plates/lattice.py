@@ -93,6 +93,17 @@ def combine(lattices: Sequence[NDArray[np.float32]], weights: Sequence[float]) -
     return total.astype(np.float32)
 
 
+def average(lattices: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One lattice (slots, 37) of several (n, slots, 37) of one picture of a plate: the mean of their probabilities.
+
+    Unlike `combine`, which takes the lattices for independent witnesses, it is no surer than they are.
+    """
+    mean: NDArray[np.float32] = lattices[0]
+    if len(lattices) > 1:
+        mean = (np.logaddexp.reduce(lattices, axis=0) - np.log(len(lattices))).astype(np.float32)
+    return mean
+
+
 def position_alternatives(
     log_probs: NDArray[np.float32], text: str, *, min_probability: float = 0.01
 ) -> tuple[tuple[tuple[str, float], ...], ...]:

@@ -69,6 +69,11 @@ def test_a_second_reader_is_refused() -> None:
         check_device(pipeline_of(device="cuda", second_reader={"model": "reader"}))
 
 
+def test_plates_that_are_to_be_cut_out_again_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"cut out once.*cut_again_below"):
+        SurfaceDevice.open(pipeline_of(reader={"cut_again_below": 0.9}), None)
+
+
 def test_what_is_asked_for_and_missing_is_an_error_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     if list_gpus():
         pytest.skip("a GPU is here")

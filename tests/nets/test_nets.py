@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -22,6 +24,7 @@ from anpr.nets.model import ModelFolder, Output
 from anpr.nets.providers import PROVIDERS, Device
 from anpr.nets.reader import Judgement, Reader, ReaderOptions, judged
 from anpr.nets.session import Session
+from anpr.ops import contract
 from anpr.records import ALPHABET, EMPTY, NO_PLATE, Frame, Plate
 
 
@@ -203,9 +206,54 @@ JUDGES = Output(name="logits", judgement="judgement", states=STATES, judgement_t
 def test_a_judgement_is_a_calibrated_chance_with_its_likeliest_reason(
     logits: tuple[float, ...], readable: float, otherwise: str
 ) -> None:
-    judgement = Judgement.of(np.array(logits, np.float32), JUDGES)
+    judgement = Judgement.of(np.array([logits], np.float32), JUDGES)
     assert judgement.readable == pytest.approx(readable, abs=1e-3)
     assert judgement.otherwise == otherwise
+
+
+def test_cuts_are_judged_by_the_mean_of_their_chances() -> None:
+    judgement = Judgement.of(np.array([(9.0, 0.0, 0.0, 0.0), (0.0, 0.0, 9.0, 1.0)], np.float32), JUDGES)
+    assert judgement.readable == pytest.approx((0.9677 + 0.0107) / 2, abs=1e-3)
+    assert judgement.otherwise == "cut off"
+
+
+@pytest.mark.parametrize(
+    ("states", "unreadable", "below", "cuts"),
+    [
+        ((0.96, 0.01, 0.01, 0.01, 0.01), "", 0.9, 1),
+        ((0.6, 0.1, 0.1, 0.1, 0.1), "", 0.9, 3),
+        ((0.6, 0.1, 0.1, 0.1, 0.1), "", 0.0, 1),
+        ((0.3, 0.1, 0.4, 0.1, 0.1), "cut off", 0.9, 3),
+        ((0.3, 0.1, 0.4, 0.1, 0.1), "cut off", 0.0, 1),
+        ((0.3, 0.1, 0.1, 0.1, 0.4), NO_PLATE, 0.9, 1),
+        ((0.3, 0.1, 0.1, 0.4, 0.1), "not a Vietnamese plate", 0.9, 1),
+    ],
+)
+def test_only_a_plate_that_reads_unsurely_or_seems_cut_off_is_cut_out_again(
+    states: tuple[float, ...], unreadable: str, below: float, cuts: int
+) -> None:
+    looked: list[bytes] = []
+
+    class Fixed(Session):
+        """Says the same of each cut."""
+
+        def run_all(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+            looked.append(batch.tobytes())
+            return [lattice_of("30A12345")[np.newaxis], np.log(np.array([states], np.float32))]
+
+    model = ModelFolder.load("reader", "reader")
+    output = msgspec.structs.replace(model.facts.output, temperature=1.0, judgement_temperature=1.0)
+    model = replace(model, facts=msgspec.structs.replace(model.facts, output=output))
+    crop = np.zeros((1, 1, 64, 128), np.float32)
+    reader = Reader(
+        Fixed(model, Session.open(model).runtime), ReaderOptions(cut_again_below=below), contract.load("cpu"), crop
+    )
+    luma = np.random.default_rng(1).integers(0, 255, (100, 300), dtype=np.uint8)
+    quad = np.array([[20, 20], [280, 20], [280, 80], [20, 80]], np.float32)
+    (read,) = reader.read(frame(luma), [Plate(quad, 1.0, 1)])
+    assert (read.text, read.unreadable) == ("30A12345", unreadable)
+    assert read.probability == pytest.approx(states[0], abs=0.01)
+    assert len(looked) == len(set(looked)) == cuts
 
 
 @pytest.mark.parametrize(("readable", "told"), [(0.9, ""), (0.4, "too blurred")])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from anpr.plates import evidence
 from anpr.plates.grammar import parse
-from anpr.plates.lattice import combine, position_alternatives, settle
+from anpr.plates.lattice import average, combine, position_alternatives, settle
 from anpr.records import ALPHABET, EMPTY, Colour
 
 
@@ -176,6 +176,23 @@ def test_votes_add_up() -> None:
     assert settle(combine([right, wrong], [0.2, 1.0])).text == "30A12845"
     np.testing.assert_allclose(combine([right], [1.0]), right, atol=1e-4)
     assert np.exp(combine([right, wrong], [0.7, 0.4])).sum(axis=1) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_an_average_is_no_surer_than_what_it_is_made_of() -> None:
+    seen = lattice("30A12345", sharp=5.0)
+    assert np.array_equal(average(seen[np.newaxis]), seen)
+    assert np.allclose(average(np.stack([seen, seen])), seen, atol=1e-5)
+    assert settle(combine([seen, seen], [1.0, 1.0])).probability > settle(seen).probability
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds=st.lists(st.integers(0, 99), min_size=1, max_size=4))
+def test_an_average_is_a_lattice_between_its_parts(seeds: list[int]) -> None:
+    parts = np.stack([lattice("51F67890", sharp=3.0, seed=seed) for seed in seeds])
+    mean = np.exp(average(parts))
+    assert np.allclose(mean.sum(axis=1), 1.0, atol=1e-4)
+    assert (mean >= np.exp(parts).min(axis=0) - 1e-5).all()
+    assert (mean <= np.exp(parts).max(axis=0) + 1e-5).all()
 
 
 def test_one_certain_read_is_no_veto() -> None:
