@@ -140,6 +140,7 @@ class Follower(Generic[PictureT]):
         self.seconds.track += time.perf_counter() - started
         for track, _ in update.pictures:
             self._best[track] = picture
+            self._told.pop(track, None)  # with the picture that was the best before
         self._tell(update, picture.arrival_seconds)
         self.counters.add("frames_inferred")
         if reason:
@@ -155,6 +156,7 @@ class Follower(Generic[PictureT]):
         for track, other in update.joined:
             self._best[other] = self._best.pop(track)
             self._told.pop(track, None)
+            self._told.pop(other, None)
         for sighting in update.sightings:
             self._send(sighting, arrival_seconds)
         for track in update.closed:

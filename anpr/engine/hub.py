@@ -32,7 +32,10 @@ from anpr.watch.matcher import Match, Matcher
 MOST_WAITING = 256
 """Passages with their pictures, some 30 MB at most."""
 MOST_WAITING_BARE = 8192
-"""While the store fails: most of them without their pictures, some 60 MB."""
+"""While the store fails: most of them without their pictures, some 60 MB. Beyond it only what continues one of them is
+taken, and what is on a list, up to twice as many."""
+MOST_WAITING_LISTED = 1024
+"""Of those beyond MOST_WAITING, the ones on a list that keep their pictures, some 120 MB: a list may be of all."""
 MATCHED_AT_ONCE = 32
 """Passages that the lists are asked about with one question, which costs half as much as one for each."""
 MOST_GAPS_WAITING = 10_000
@@ -86,6 +89,10 @@ class Hub:
         self._volatile = VolatileHits(publisher, self.counters)
         self._foretold = 0
         """Of those that wait, the first so many have been looked through for hits that cannot wait."""
+        self._spared = 0
+        """So many of them keep their pictures though they are beyond MOST_WAITING."""
+        self._turned_away: set[str] = set()
+        """Ids of passages that were not taken and are not over."""
         self._waiting: deque[Passage] = deque()
         self._matches: deque[tuple[Match, ...]] = deque()
         """What the lists say of the first of them."""
@@ -96,14 +103,15 @@ class Hub:
         self._previews: dict[str, Sighting] = {}
         """What has been told of passages that are not settled yet, by id."""
         self._arrivals: dict[tuple[str, int], float] = {}
+        store.evidence.awaited = self._awaited_pictures
         self._retry_at_seconds = 0.0
         self._keeping_due_seconds = 0.0
         self._log = structlog.get_logger()
 
     @property
     def full(self) -> bool:
-        """True while nothing more can be taken."""
-        return len(self._waiting) >= (MOST_WAITING_BARE if self.failing else MOST_WAITING)
+        """True while nothing more can be taken; not while the store fails: hits must be told all the same."""
+        return not self.failing and len(self._waiting) >= MOST_WAITING
 
     @property
     def backlog(self) -> int:
@@ -130,16 +138,20 @@ class Hub:
         return total
 
     def replace_matcher(self, matcher: Matcher) -> None:
-        """Ask other lists from the next sighting on."""
+        """Ask other lists from the next sighting on, also of those that wait."""
         self.matcher = matcher
         self._matches.clear()
+        self._foretold = self._spared = 0
 
     def commit(self) -> None:
         """Commit and publish what was judged, now. Raises StoreError; then it is tried again with the next `tick`."""
         self._publish(self._group.flush())
 
     def take(self, passage: Passage) -> None:
-        """Have a sighting stored, matched and published by the next `tick`s."""
+        """Have a sighting stored, matched and published by the next `tick`s; or, if the store fails and too much waits
+        for it, only have its hits told, and count it."""
+        if self.failing and len(self._waiting) >= MOST_WAITING_BARE and self._turn_away(passage):
+            return
         self._waiting.append(passage)
         self.counters.add("passages_taken", reason=passage.sighting.state)
 
@@ -230,22 +242,50 @@ class Hub:
 
     def _tell_volatile(self) -> None:
         """Tell the hits among what waits for a store that fails; if too much waits, let go of others' pictures."""
+        until_seconds = self._clock.monotonic_seconds() + TICK_SECONDS
         self._volatile.tell(self._group.hits)
-        while self._foretold < len(self._waiting):
+        while self._foretold < len(self._waiting) and self._clock.monotonic_seconds() < until_seconds:
             passages = list(islice(self._waiting, self._foretold, self._foretold + MATCHED_AT_ONCE))
             found = find_matches(self.matcher, [passage.sighting for passage in passages])
             for passage, matches in zip(passages, found, strict=True):
-                self._volatile.tell(raise_hit(passage.sighting, match) for match in matches)
-                if passage.pictures and not matches and self._foretold >= MOST_WAITING:
-                    self._waiting[self._foretold] = msgspec.structs.replace(passage, pictures=())
-                    self.counters.add("pictures_not_stored", len(passage.pictures), reason="store failed")
+                self._volatile.tell_of(passage.sighting, [raise_hit(passage.sighting, match) for match in matches])
+                if passage.pictures and self._foretold >= MOST_WAITING:
+                    if matches and self._spared < MOST_WAITING_LISTED:
+                        self._spared += 1
+                    else:
+                        self._waiting[self._foretold] = msgspec.structs.replace(passage, pictures=())
+                        self.counters.add("pictures_not_stored", len(passage.pictures), reason="store failed")
                 self._foretold += 1
 
+    def _turn_away(self, passage: Passage) -> bool:
+        """Tell the hits of a passage for which there is no room; False if it must be taken all the same."""
+        sighting = passage.sighting
+        if sighting.revision > 0 and sighting.id not in self._turned_away:
+            return False  # its beginning waits
+        (matches,) = find_matches(self.matcher, [sighting])
+        self._volatile.tell_of(sighting, [raise_hit(sighting, match) for match in matches])
+        if matches and len(self._waiting) < 2 * MOST_WAITING_BARE:
+            self._turned_away.discard(sighting.id)
+            return False
+        if not self.counters.total("passages_turned_away"):
+            self._log.error("passages_turned_away", waiting=self.backlog)
+        self.counters.add("passages_turned_away", reason="store failed")
+        if sighting.state == "preview":
+            self._turned_away.add(sighting.id)
+        else:
+            self._turned_away.discard(sighting.id)
+        return True
+
     def _recovered(self) -> None:
-        if self.failing:
-            self.failing = False
-            self._foretold = 0
+        self.failing = False
+        if not self.backlog:  # else it may fail again, and what was told would be told twice
+            self._spared = 0
             self._volatile.forget()
+
+    def _awaited_pictures(self) -> set[str]:
+        """Those that are named by what is not committed yet: none of them may be deleted."""
+        waiting = (picture.sha256 for passage in self._waiting for picture in passage.sighting.evidence)
+        return self._group.pictures().union(waiting)
 
     def _keep_house(self) -> float:
         """Let the keeper purge for a moment, unless a commit is due; in how many seconds it wants the next one."""
@@ -266,6 +306,7 @@ class Hub:
             self._work()
             self._publish(self._group.flush())
         except StoreError as error:
+            self._tell_volatile()  # now or never
             lost = self.backlog
             self.counters.add("store_failures")
             problem = f"{lost} records could not be stored and are lost: {error.problem}"
@@ -338,6 +379,12 @@ class Hub:
             withdraw_hit(hit, revision=sighting.revision)
             for hit in (self.store.hits_of(sighting.id) if sighting.revision > 0 else ())
             if not hit.rule and hit.id not in hits and hit.state != "withdrawn" and hit.revision < sighting.revision
+        ]
+        known = {*hits, *(hit.id for hit in withdrawn)}
+        withdrawn += [
+            withdraw_hit(hit, revision=max(sighting.revision, hit.revision + 1))
+            for hit in self._volatile.standing(sighting)  # told before it could be stored, and by other lists
+            if hit.id not in known
         ]
         return (*hits.values(), *withdrawn)
 

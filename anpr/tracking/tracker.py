@@ -312,11 +312,12 @@ class Tracker:
 
     def _astray(self, track: Track) -> bool:
         """Whether this is but a piece of another track's plate, which the detector put in the wrong place for a while:
-        the two were never seen in one picture, and either the other goes on after this one, or one that is longer has
-        begun where this one ended."""
-        if track.beside is not None and track.beside.last.pts_seconds > track.last.pts_seconds:
-            return True
-        return any(other.beside is track and other.frames > track.frames for other in self._live)
+        it is at most half as long as the other, the two were never seen in one picture, and either the other goes on
+        after this one, which never went where it cannot have been, or has begun where this one ended."""
+        beside, longer = track.beside, 2 * track.frames
+        if beside is not None and beside.frames >= longer and beside.last.pts_seconds > track.last.pts_seconds:
+            return not _apart(track, beside)
+        return any(other.beside is track and other.frames >= longer for other in self._live)
 
     def _join(self, track: Track, ballot: Vote | None, draft: _Draft) -> Vote | None:
         """Make `track` one with an earlier one that was lost, if it continues it; the vote that then holds."""
@@ -327,6 +328,7 @@ class Tracker:
             if not 0.0 < gap <= self.options.join_seconds or not self._continues(earlier, track, ballot):
                 continue
             (self._gone if earlier in self._gone else self._live).remove(earlier)
+            earlier.beside = None  # else a plate that is lost for days would hold all that it was
             self.counters.add("tracks_joined")
             if track.revision >= 0:
                 self._tell(track, ballot, "withdrawn", draft)
@@ -369,3 +371,11 @@ class Tracker:
         track.revision += 1
         draft.sightings.append(sighting.build(track, ballot, origin=self.origin, state=state, options=self.options))
         self.counters.add("sightings", reason=state)
+
+
+def _apart(track: Track, beside: Track) -> bool:
+    """Whether a track went further than it can have if it was never farther than BESIDE_SIZES from where the other was:
+    a vehicle that drives past a parked one and hides it."""
+    size = max(track.first_spot.size, beside.motion.spot.size)
+    way, room = (each.moved_sizes * each.first_spot.size for each in (track, beside))
+    return way > 2.0 * (room + BESIDE_SIZES * size)

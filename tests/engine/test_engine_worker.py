@@ -16,6 +16,7 @@ from anpr.engine.worker import Worker
 from anpr.ops.window import Window
 from anpr.records import Frame, Plate
 from anpr.tracking.sighting import Origin
+from anpr.tracking.tracker import Update
 
 ORIGIN = Origin(site_id="site", camera_id="cam", run_seconds=0.0)
 
@@ -67,6 +68,20 @@ def test_pictures_are_made_once_for_as_long_as_no_better_one_comes(monkeypatch: 
             pictures_of(shown[i], final.sighting.quad, Pictures()) for i, quad in made if quad == final.sighting.quad
         ]
         assert final.pictures in fresh
+
+
+def test_a_picture_is_let_go_of_when_a_better_one_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be one of the decoder's few."""
+    worker, _ = passages_of(40)
+    following = worker.follower
+    first, second, third = frames(3)
+    quad: Quad = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0))
+    for better in (Update(pictures=((7, 0),)), Update(joined=((8, 7),))):
+        following._best, following._told = {7: first, 8: third}, {7: (first, quad, ()), 8: (third, quad, ())}
+        monkeypatch.setattr(following._tracker, "update", lambda better=better, **_: better)
+        following.take(second, [], [], reason="")
+        held = [*following._best.values(), *(told for told, _, _ in following._told.values())]
+        assert not any(picture is first for picture in held)
 
 
 def test_the_same_frames_give_the_same_passages_bit_for_bit() -> None:

@@ -452,6 +452,36 @@ def test_a_vehicle_that_cannot_be_read_beside_another_is_a_vehicle():
     assert not road.counters.counts.get(("tracks_dropped", "lost and found beside"))
 
 
+def test_a_vehicle_that_cannot_be_read_and_hides_a_parked_one_is_a_vehicle():
+    road = Road(fps=10)
+    for _ in range(10):
+        road.frame((400, 300, "30A12345"))
+    for step in range(10):  # it comes into view beside the parked one's plate, and drives past it
+        road.frame((463 + 70 * step, 300 + 5 * step, "!blurred"))
+    for _ in range(10):
+        road.frame((400, 300, "30A12345"))
+    assert sorted(texts(road)) == ["30A12345", "blurred"]
+
+
+@pytest.mark.parametrize("text", ["30A12345", "!too blurred"])
+def test_a_vehicle_that_hides_the_one_in_front_is_another(text):
+    """As motorbikes do, one close behind the other: what was in view for as long is no piece of it."""
+    road = Road(fps=10)
+    for step in range(8):
+        road.frame((400, 300 + 20 * step, "!blurred"))
+    for step in range(8, 20):
+        road.frame((400, 220 + 20 * step, text))
+    assert texts(road) == ["blurred", text.removeprefix("!")]
+
+
+def test_a_plate_that_is_lost_again_and_again_holds_nothing_of_its_past():
+    road = Road(fps=10)
+    for step in range(60):
+        road.frame((400 + 75 * (step // 5 % 2), 300, "30A12345"))
+    (track,) = road.tracker._live
+    assert track.beside is None or track.beside.beside is None
+
+
 def test_what_is_read_beside_a_plate_that_comes_back_is_a_vehicle():
     road = Road()
     for step in range(14):
