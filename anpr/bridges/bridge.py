@@ -21,6 +21,8 @@ WAIT_SECONDS = 0.5
 """For something to take, before the connection is looked at again."""
 TELL_SECONDS = 1.0
 """How often the box is told that we live while the broker keeps us waiting."""
+FINISH_SECONDS = 3.0
+"""For what is under way when we are to end."""
 REPORT_SECONDS = 60.0
 
 _T = TypeVar("_T")
@@ -75,14 +77,21 @@ class Bridge:
         self._log = structlog.get_logger()
         self._away_since_seconds: float | None = None
         self._box_problem = ""
+        self._leaving = False
+        """Whether it was cancelled while something was under way."""
         self._report_at_seconds = clock.monotonic_seconds() + REPORT_SECONDS
 
     async def run(self) -> None:
-        """Until it is cancelled. Raises BusError if the box refuses us."""
+        """Until it is cancelled; what is under way then has a moment to arrive, and need not be sent again.
+
+        Raises BusError if the box refuses us.
+        """
         while True:
             batch = await self._batch()
             while batch:
                 batch = batch[await self._hand_on(batch) :]
+                if self._leaving:
+                    raise asyncio.CancelledError
             self._report()
 
     async def _batch(self) -> list[Event]:
@@ -106,7 +115,8 @@ class Bridge:
     async def _hand_on(self, batch: list[Event]) -> int:
         """Send once; how many events, from the first, are done with. Waits if there is one that is not."""
         chosen = [event for event in batch if topic_of(event).startswith(self._topics)]
-        outcomes = iter(await self._beside_telling(self._sink.send(chosen)) if chosen else [])
+        sent = await self._beside_telling(self._sink.send(chosen), finish_seconds=FINISH_SECONDS) if chosen else []
+        outcomes = iter(sent)
         done = 0
         later: Later | None = None
         for event in batch:
@@ -119,7 +129,7 @@ class Bridge:
             self._feed.ack(batch[done - 1])
         if later is None:
             self._well()
-        else:
+        elif not self._leaving:
             await self._wait(later, progress=done > 0)
         return done
 
@@ -182,12 +192,17 @@ class Bridge:
         """All counts, as log lines have them."""
         return {f"{name}.{reason}" if reason else name: n for (name, reason), n in self.counters.counts.items()}
 
-    async def _beside_telling(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """The result of `work`; meanwhile the box hears that we live."""
+    async def _beside_telling(self, work: Coroutine[Any, Any, _T], *, finish_seconds: float = 0.0) -> _T:
+        """The result of `work`; meanwhile the box hears that we live. If we are cancelled, it has so long to finish."""
         task = asyncio.create_task(work)
         try:
             while not (await asyncio.wait({task}, timeout=TELL_SECONDS))[0]:
                 self._feed.tell()
+            return task.result()
+        except asyncio.CancelledError:
+            if task.cancelled() or not finish_seconds or not (await asyncio.wait({task}, timeout=finish_seconds))[0]:
+                raise
+            self._leaving = True
             return task.result()
         finally:
             if not task.done():

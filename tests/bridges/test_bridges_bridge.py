@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from making_records import make_hit
 
 from anpr.bridges import Accepted, DeadLetters, Later, LeftOut, Outcome, Refused
+from anpr.bridges import bridge as bridge_module
 from anpr.bridges.back_off import LONGEST_ASKED_SECONDS, BackOff
 from anpr.bus import Gap
 from anpr.bus.events import decode
@@ -34,6 +36,26 @@ def test_what_the_broker_has_is_acknowledged_in_order(tmp_path: Path) -> None:
     assert sink.sent == list(range(1, 11))
     assert feed.acknowledged == [4, 8, 10]
     assert bridge.facts() == {"bridge_delivered": 10}
+
+
+@pytest.mark.parametrize(("answers_after", "acknowledged"), [(0.05, [4]), (60.0, [])])
+def test_what_is_under_way_at_the_end_has_a_moment_to_arrive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers_after: float, acknowledged: list[int]
+) -> None:
+    monkeypatch.setattr(bridge_module, "FINISH_SECONDS", 0.5)
+
+    class SlowSink(FakeSink):
+        async def send(self, events: Sequence[Event]) -> list[Outcome]:
+            outcomes = await super().send(events)
+            await asyncio.sleep(answers_after)
+            return outcomes
+
+    feed = FakeFeed([make_event(seq) for seq in range(1, 11)])
+    sink = SlowSink(lambda event: Accepted())
+    bridge = make_bridge(feed, sink, tmp_path)
+    run_until(bridge.run(), lambda: sink.sent)
+    assert sink.sent == [1, 2, 3, 4]  # and nothing more is begun
+    assert feed.acknowledged == acknowledged
 
 
 def test_what_must_come_later_is_sent_again_with_all_that_follows(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def test_all_days_are_read(tmp_path: Path) -> None:
     with Store.open(tmp_path, clock=clock, box="box-1") as store:
         for day in range(3):
             store.append([make_sighting(id=f"s{day}")], [make_hit(id=f"h{day}")], [make_gap(id=f"g{day}")])
-            clock.advance(-86_400.0 if day else 86_400.0)
+            clock.advance(-2 * 86_400.0 if day else 86_400.0)
         events = store.events()
     assert len(event_files(tmp_path)) == 3
     assert {seq: (row[0], row[1], row[2], row[4]["id"]) for seq, row in stored_events(tmp_path).items()} == {
