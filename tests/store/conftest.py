@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pseudonymised import DAY, DAYS, fill
 
 from anpr.clock import ManualClock
 from anpr.store import Store
@@ -27,3 +29,16 @@ def memory() -> Iterator[Path]:
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("original") / "store"
+    fill(folder, ManualClock())
+    return folder
+
+
+@pytest.fixture
+def filled(original: Path, tmp_path: Path, clock: ManualClock) -> Path:
+    clock.advance(DAYS * DAY)
+    return Path(shutil.copytree(original, tmp_path / "store"))
