@@ -131,28 +131,40 @@ class Gate:
         self._moved = np.zeros((0, 0), np.uint8)
         self._whole_seconds: float | None = None
         """Stream time when the whole picture was looked at last."""
+        self._searched_seconds: float | None = None
+        """The same of a look at all that moved."""
         self.moving: tuple[Window, ...] | None = None
         """Where the picture moved that `decide` wants to be looked at; None if all of it has to be. Vehicles that are
         known to be elsewhere have to be looked at, too."""
 
     def decide(self, frame: Frame, *, attention: Attention = "none") -> tuple[bool, str]:
         """Whether to look, and why (not), as `Pace.judge` says."""
-        measure = self._pace.must_measure(frame.pts_seconds, attention)
+        now = frame.pts_seconds
+        searching = attention != "reading" or self._is_search_due(now)
+        measure = searching and self._pace.must_measure(now, attention)
         moved = self._measure(frame) if measure else True
-        verdict = self._pace.judge(frame.pts_seconds, attention, moved=moved)
+        verdict = self._pace.judge(now, attention, moved=moved)
         if verdict[0]:
             if measure:
                 self._scene[contract.LOOKED_AT] = self._levels
-            self._choose(frame.pts_seconds, whole=not measure or verdict[1] in ("start", "relook"))
+            whole = (searching and not measure) or verdict[1] in ("start", "relook") or self._is_whole_due(now)
+            self.moving = None if whole else _windows(self._moved) if measure else ()
+            if whole:
+                self._whole_seconds = now
+            if whole or searching:
+                self._searched_seconds = now
         return verdict
 
-    def _choose(self, now: float, *, whole: bool) -> None:
-        """How much of a picture is looked at."""
+    def _is_search_due(self, now: float) -> bool:
+        """Whether a look for the sake of a vehicle in view has to find new ones, too: as often as if none had to be
+        read. Between, only the vehicles that are known are looked at."""
+        last, options = self._searched_seconds, self.options
+        searched = last is not None and last <= now and options.motion and options.whole_seconds > 0
+        return not searched or _is_due(now, last or 0.0, options.following_looks_per_second)
+
+    def _is_whole_due(self, now: float) -> bool:
         last = self._whole_seconds
-        due = last is None or not last <= now < last + self.options.whole_seconds - SLOT_SLACK
-        self.moving = None if whole or due else _windows(self._moved)
-        if self.moving is None:
-            self._whole_seconds = now
+        return last is None or not last <= now < last + self.options.whole_seconds - SLOT_SLACK
 
     def _measure(self, frame: Frame) -> bool:
         """Take in `frame`; True if enough has moved since the last look, or the size has changed."""
@@ -180,10 +192,11 @@ class Gate:
 
 def _windows(moved: NDArray[np.uint8]) -> tuple[Window, ...]:
     """The parts of a picture in which cells have moved that lie together."""
-    _, _, found, _ = cv2.connectedComponentsWithStats(moved, connectivity=8)
+    outlines, _ = cv2.findContours(moved, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    boxes = (cv2.boundingRect(outline) for outline in outlines)
+    px = contract.CELL_PX
     return tuple(
-        Window(left, top, left + width, top + height)
-        for left, top, width, height in (contract.CELL_PX * found[1:, :4]).tolist()
+        Window(px * left, px * top, px * (left + width), px * (top + height)) for left, top, width, height in boxes
     )
 
 

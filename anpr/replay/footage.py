@@ -91,7 +91,7 @@ def play(
         )
         worker = Worker(stages, origin, emit=hub.take, counters=counters)
         frames = paced(source, clock=clock, stop=stop) if realtime else iter(source)
-        worker.run(_attended(frames, hub, counters, on_frame), stop=stop)
+        worker.run(_attended(frames, hub, counters, clock=clock, on_frame=on_frame), stop=stop)
         hub.tick()
         return Played(clip, counters, worker.seconds, source.facts)
 
@@ -137,7 +137,7 @@ def play_in_batches(
         pictures = paced(source, clock=clock, stop=stop) if realtime else iter(source)
         most = device.most if one.independent and not realtime else 1
         waiting: list[Item] = []
-        for picture in _attended(pictures, hub, counters, on_frame):
+        for picture in _attended(pictures, hub, counters, clock=clock, on_frame=on_frame):
             waiting.append(Item(one, picture))
             if len(waiting) >= most:
                 batcher.process(waiting)
@@ -152,13 +152,21 @@ def play_in_batches(
 
 
 def _attended(
-    frames: Iterator[PictureT], hub: Hub, counters: Counters, on_frame: Callable[[PictureT], None] | None
+    frames: Iterator[PictureT],
+    hub: Hub,
+    counters: Counters,
+    *,
+    clock: Clock,
+    on_frame: Callable[[PictureT], None] | None,
 ) -> Iterator[PictureT]:
     """The frames, counted; between them the hub does what is due."""
+    due_seconds = 0.0
     for frame in frames:
         counters.add("frames_decoded")
         yield frame
-        hub.tick()
+        now = clock.monotonic_seconds()
+        if hub.backlog or now >= due_seconds:
+            due_seconds = now + hub.tick()
         if on_frame is not None:
             on_frame(frame)
 

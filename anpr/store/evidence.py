@@ -41,6 +41,11 @@ class EvidenceFolder:
         with told_as_store_errors(self.path):
             _make_folder(self.path)
             _make_folder(self._unfinished)
+            missing = {f"{first:02x}" for first in range(256)}.difference(each.name for each in self.path.iterdir())
+            for name in missing:
+                (self.path / name).mkdir(mode=0o770)
+            if missing:  # at once: each by itself would delay the first pictures of a new box
+                sync_folder(self.path)
             for leftover in self._unfinished.iterdir():
                 leftover.unlink()
 
@@ -53,13 +58,14 @@ class EvidenceFolder:
         sha256 = described.sha256
         target = self._path_of(sha256)
         with told_as_store_errors(self.path):
-            _make_folder(target.parent)
-            temporary = self._unfinished / f"{sha256}.{os.getpid()}"
-            with temporary.open("wb") as file:
-                file.write(jpeg)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(target)
+            _make_folder(target.parent)  # somebody may have tidied up
+            if not _is_kept(target, jpeg):
+                temporary = self._unfinished / f"{sha256}.{os.getpid()}"
+                with temporary.open("wb") as file:
+                    file.write(jpeg)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.rename(target)
             sync_folder(target.parent)
         return described
 
@@ -151,6 +157,21 @@ def jpeg_size(jpeg: bytes) -> tuple[int, int]:
         else:
             at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
     raise StoreError(f"{len(jpeg)} bytes are no whole JPEG picture", cure="encode the picture as JPEG first")
+
+
+def _is_kept(path: Path, jpeg: bytes) -> bool:
+    """Whether that very picture lies at `path`; if so it is durable but for its name, and dated now, as if it were put.
+
+    To replace a file by the same costs a file system ten times as much as a new one."""
+    try:
+        with path.open("rb") as file:
+            if file.read(len(jpeg) + 1) != jpeg:
+                return False
+            os.fsync(file.fileno())
+            os.utime(path)
+    except OSError:
+        return False  # missing, or damaged: it is written anew
+    return True
 
 
 def _make_folder(path: Path) -> None:

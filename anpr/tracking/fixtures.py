@@ -79,5 +79,10 @@ class Fixtures:
         self._places = [place for place in self._places if pts_seconds - place.seen_seconds < FORGET_SECONDS][-MOST:]
 
     def _at(self, plate: Plate) -> _Place | None:
-        box = plate.to_xyxy()
-        return next((place for place in self._places if box_iou(box, place.box) >= SAME_IOU), None)
+        box = left, top, right, bottom = plate.to_xyxy()
+        for place in self._places:
+            place_left, place_top, place_right, place_bottom = place.box
+            apart = place_left >= right or place_right <= left or place_top >= bottom or place_bottom <= top
+            if not apart and box_iou(box, place.box) >= SAME_IOU:
+                return place
+        return None

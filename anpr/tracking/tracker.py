@@ -74,16 +74,13 @@ class Tracker:
         """Closed tracks that a vehicle may still turn out to continue."""
         self._next_number = 0
         self._pts_seconds: float | None = None
+        self.attention: Attention = "none"
+        """What the vehicles in view need."""
 
     @property
     def live_tracks(self) -> int:
         """Vehicles in view."""
         return len(self._live)
-
-    @property
-    def attention(self) -> Attention:
-        """What the vehicles in view need."""
-        return attention(self._live, self.sparing)
 
     def places(self, pts_seconds: float) -> list[Window]:
         """Where the plates of the vehicles in view will be at that stream time, those that were seen lately."""
@@ -139,12 +136,14 @@ class Tracker:
             self._take(plates, reads, moment, draft)
         for track in self._live:
             track.missed += track.last is not moment
+        self.attention = attention(self._live, self.sparing)
         return draft.done()
 
     def flush(self) -> Update:
         """Close every track: the footage or the connection has ended."""
         draft = _Draft()
         self._close_all(draft)
+        self.attention = "none"
         return draft.done()
 
     def _take(self, plates: Sequence[Plate], reads: Sequence[Read | None], moment: Moment, draft: _Draft) -> None:

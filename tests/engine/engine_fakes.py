@@ -54,6 +54,7 @@ class CollectingHub:
 
     def __init__(self) -> None:
         self.full = False
+        self.backlog = 0
         self.passages: list[Passage] = []
         self.settled: list[str] = []
         """Cameras whose followers died."""

@@ -186,7 +186,7 @@ def test_a_stage_that_raises_while_gated_is_accounted_for() -> None:
     assert counters.counts["frames_dropped", "failed"] == 1
 
 
-@pytest.mark.parametrize(("metres", "before"), [(10.8, "none"), (15.0, "following")])
+@pytest.mark.parametrize(("metres", "before"), [(10.8, "none"), (15.0, "following"), (15.0, "reading")])
 def test_the_preset_gives_a_plate_three_looks_at_120_km_h(metres: float, before: Attention) -> None:
     options = GateOptions(**load_pipeline("cpu-gated").settings.gate.model_dump())
     shown = int(metres / (120 / 3.6) * 25) + 1
@@ -197,7 +197,8 @@ def test_the_preset_gives_a_plate_three_looks_at_120_km_h(metres: float, before:
         attention, looks = before, 0
         for step in range(shown):
             look, _ = gate.decide(picture(125 + phase + step, car_at=8 * step), attention=attention)
-            attention, looks = ("reading", looks + 1) if look else (attention, looks)
+            found = look and (looks > 0 or gate.moving != ())  # before that, nobody knows where it is
+            attention, looks = ("reading", looks + 1) if found else (attention, looks)
         assert looks >= 3
 
 
@@ -238,6 +239,16 @@ def test_a_vehicle_that_stands_is_looked_at_where_it_is_known_to_be() -> None:
         if look:
             looks.append(gate.moving)
     assert looks.count(()) > looks.count(None) > 0
+
+
+def test_while_a_vehicle_is_read_new_ones_are_looked_for_at_the_pace_of_following() -> None:
+    gate = learnt(replace(WINDOWED, following_looks_per_second=4.0))
+    looks, searches = 0, 0
+    for step in range(100):
+        if gate.decide(picture(125 + step, car_at=4 * (step % 40)), attention="reading")[0]:
+            looks, searches = looks + 1, searches + (gate.moving != ())
+    assert looks in (50, 51)
+    assert 15 <= searches <= 19
 
 
 def test_a_picture_of_another_size_is_looked_at_as_a_whole() -> None:

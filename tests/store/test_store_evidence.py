@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from pathlib import Path
 
 import cv2
@@ -96,17 +97,15 @@ def test_what_a_crash_left_is_swept(folder: EvidenceFolder) -> None:
     assert not leftover.exists()
 
 
-def test_file_and_folder_are_synced_before_the_picture_counts(
-    folder: EvidenceFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The order matters after a power cut, which a test cannot make: so the calls are watched."""
-    import os
-
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is asked of the file system from now on: the order matters after a power cut, which a test cannot make."""
     calls: list[str] = []
     fsync, rename = os.fsync, Path.rename
 
     def watched_fsync(descriptor: int) -> None:
-        calls.append("fsync " + Path(f"/proc/self/fd/{descriptor}").readlink().parent.name)
+        at = Path(f"/proc/self/fd/{descriptor}").readlink()
+        calls.append(f"fsync {at.parent.name if at.is_dir() else 'picture'}")
         fsync(descriptor)
 
     def watched_rename(self: Path, target: Path) -> Path:
@@ -115,10 +114,31 @@ def test_file_and_folder_are_synced_before_the_picture_counts(
 
     monkeypatch.setattr(os, "fsync", watched_fsync)
     monkeypatch.setattr(Path, "rename", watched_rename)
+    return calls
+
+
+def test_file_and_folder_are_synced_before_the_picture_counts(folder: EvidenceFolder, calls: list[str]) -> None:
     folder.put("plate", make_jpeg("b"))
-    assert calls == ["fsync evidence", "fsync unfinished", "rename", "fsync evidence"] or calls == [
-        "fsync " + folder.path.parent.name,
-        "fsync unfinished",
-        "rename",
-        "fsync evidence",
-    ]
+    assert calls == ["fsync picture", "rename", "fsync evidence"]
+
+
+def test_a_folder_that_somebody_tidied_up_is_made_again_durably(folder: EvidenceFolder, calls: list[str]) -> None:
+    jpeg = make_jpeg("b")
+    (folder.path / hashlib.sha256(jpeg).hexdigest()[:2]).rmdir()
+    folder.put("plate", jpeg)
+    assert len(calls) == 4
+    assert calls[1:] == ["fsync picture", "rename", "fsync evidence"]
+
+
+def test_a_picture_that_is_there_is_not_written_again_but_counts_as_put_now(
+    folder: EvidenceFolder, calls: list[str]
+) -> None:
+    kept = folder.put("plate", make_jpeg("b"))
+    (path,) = folder.path.rglob("*.jpg")
+    inode, since_ns = path.stat().st_ino, folder.now_ns()
+    calls.clear()
+    folder.put("plate", make_jpeg("b"))
+    assert calls == ["fsync picture", "fsync evidence"]  # the first time may have failed before it came so far
+    assert path.stat().st_ino == inode
+    folder.remove([kept.sha256], put_before_ns=since_ns - 1)
+    assert folder.has(kept.sha256)
