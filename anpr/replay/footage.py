@@ -27,6 +27,9 @@ from anpr.video.facts import SourceFacts
 from anpr.video.source import open_source, open_surfaces
 from anpr.video.surface_frame import SurfaceFrame
 
+HUB_ALONE_SECONDS = 0.02
+"""How long a hub with nothing to commit is left alone: who listens waits as long for an answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -166,7 +169,7 @@ def _attended(
         yield frame
         now = clock.monotonic_seconds()
         if hub.backlog or now >= due_seconds:
-            due_seconds = now + hub.tick()
+            due_seconds = now + min(hub.tick(), HUB_ALONE_SECONDS)
         if on_frame is not None:
             on_frame(frame)
 
