@@ -318,6 +318,7 @@ _MOST_LEADING = 64
 @njit(cache=True, nogil=True)
 def share_leaders(
     rows: Rows,
+    table: Table,
     newest_in: Slices,
     plate: np.uint64,
     places: NDArray[np.int64],
@@ -327,14 +328,17 @@ def share_leaders(
     wanted: int,
 ) -> bool:
     """Whether before `wanted` of `places` but the first at least `least` other plates passed up to `reach` seconds
-    before a plate did at `seen`, which did so before the first, too. True where more pass than are told apart."""
+    before a plate did at `seen`, which did so before the first, too. True where more pass than are told apart. The
+    plate need not be remembered there.
+    """
     first, there = np.empty(_MOST_LEADING, np.uint64), np.empty(_MOST_LEADING, np.uint64)
-    leading = _leaders(rows, newest_in, plate, places[0], seen[0], reach, first)
-    if leading < least:
-        return False
+    newest = table[_find(rows, table, plate)] - 1
+    leading = _leaders(rows, newest_in, newest, plate, places[0], seen[0], reach, first)
     may_miss = len(places) - 1 - wanted
+    if leading < least or may_miss < 0:
+        return False
     for index in range(1, len(places)):
-        found = _leaders(rows, newest_in, plate, places[index], seen[index], reach, there)
+        found = _leaders(rows, newest_in, newest, plate, places[index], seen[index], reach, there)
         same = 0
         for leader in there[:found]:
             same += _among(leader, first, leading)
@@ -354,14 +358,32 @@ def _among(value, values, count):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _leaders(
-    rows: Rows, newest_in: Slices, plate: np.uint64, place: int, seen: float, reach: float, leaders: NDArray[np.uint64]
+    rows: Rows,
+    newest_in: Slices,
+    newest: int,
+    plate: np.uint64,
+    place: int,
+    seen: float,
+    reach: float,
+    leaders: NDArray[np.uint64],
 ) -> int:
-    """Write down the other plates that passed a place up to `reach` seconds before `seen`, each once; how many."""
+    """Write down the other plates that passed a place up to `reach` seconds before `seen`, each once; how many.
+
+    `newest` is the plate's newest row: where it was there itself, all who passed later need not be looked at.
+    """
     slices = newest_in.shape[1]
     number, count = int(seen // SLICE_SECONDS), 0
     first = max(int((seen - reach) // SLICE_SECONDS), number - slices + 1)
+    beside = newest
+    while beside != NONE and (rows[beside].seen > seen or (rows[beside].seen == seen and rows[beside].place != place)):
+        beside = rows[beside].older
+    if beside != NONE and rows[beside].seen != seen:
+        beside = NONE
+    while beside != NONE and rows[beside].younger_here != NONE and rows[rows[beside].younger_here].seen == seen:
+        beside = rows[beside].younger_here
     while number >= first and count < len(leaders):
-        at = newest_in[place, number % slices]
+        at = beside if beside != NONE else newest_in[place, number % slices]
+        beside = NONE
         if at != NONE and int(rows[at].seen // SLICE_SECONDS) == number:
             while at != NONE and rows[at].seen >= seen - reach and count < len(leaders):
                 other = rows[at].plate

@@ -8,7 +8,6 @@ after a restart.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -27,8 +26,9 @@ MOST_TRAITS = 65_536
 _FIELDS = ["seen", "plate", "id_high", "id_low", "millionths", "speed_kmh", "traits"]
 _UNREAD = int(passage_rows.UNREAD)
 PLACES_AT_ONCE = 32
-KEPT_AT_HAND = 100_000
-"""Passages that are not made anew from their rows: a vehicle that passes one camera passes the next. Some 40 MB."""
+KEPT_AT_HAND = 1 << 17
+"""Passages that are not made anew from their rows, mostly the newest: a vehicle that passes one camera passes the next.
+Some 50 MB."""
 FOUND_AT_ONCE = 4096
 """Passages of one question; if there are more, it is asked again with more room."""
 
@@ -78,8 +78,10 @@ class HotHistory:
         self._traits: list[Traits] = []
         self._found = np.empty(FOUND_AT_ONCE, np.int32)
         self._where: dict[Where | None, _Wanted] = {None: _Wanted(everything=True)}
-        self._known: OrderedDict[int, Past] = OrderedDict()
-        """The passages of some rows, those made last."""
+        self._known: list[Past | None] = [None] * KEPT_AT_HAND
+        """The passage of one of the rows that share a place here …"""
+        self._known_rows = [-1] * KEPT_AT_HAND
+        """… and which one it is."""
         self._columns = self._rows[_FIELDS]
 
     @property
@@ -161,7 +163,7 @@ class HotHistory:
         rows["place"] = places[rows["traits"]]
         rows["traits"] = np.array([code or 0 for code in codes], np.uint16)[rows["traits"]]
         self.newest_seconds = max(self.newest_seconds, float(rows["seen"].max()))
-        self._known.clear()
+        self._known_rows = [-1] * KEPT_AT_HAND
         lost = passage_rows.append_many(
             self._rows, self._table, self._slices, self._book, rows, self.newest_seconds - self.keep_seconds
         )
@@ -222,7 +224,7 @@ class HotHistory:
         seen = np.array([seen_seconds for _, seen_seconds in passages])
         number = np.uint64(pack(plate) or 0)
         return passage_rows.share_leaders(
-            self._rows, self._slices, number, places, seen, reach_seconds, plates, cameras
+            self._rows, self._table, self._slices, number, places, seen, reach_seconds, plates, cameras
         )
 
     def since(self, from_seconds: float) -> Iterator[Past]:
@@ -270,23 +272,21 @@ class HotHistory:
         """The first `count` rows found, oldest first; all of the plate `text`, or each of its own."""
         if not count:
             return []
-        known = self._known
-        rows = self._found[:count].tolist()
-        rows.reverse()
-        missing = [row for row in rows if row not in known]
-        if not missing:
-            return [known[row] for row in rows]
-        made = {row: self._past(each, text) for row, each in zip(missing, self._columns[missing].tolist(), strict=True)}
-        pasts = [made.get(row) or known[row] for row in rows]
-        for row, past in made.items():
-            self._keep(row, past)
+        known, known_rows = self._known, self._known_rows
+        pasts: list[Past] = []
+        for row in self._found[:count].tolist():
+            past = known[row % KEPT_AT_HAND]
+            if past is None or known_rows[row % KEPT_AT_HAND] != row:
+                past = self._past(self._columns[row].item(), text)
+                self._keep(row, past)
+            pasts.append(past)
+        pasts.reverse()
         return pasts
 
     def _keep(self, row: int, past: Past) -> None:
         """Keep the passage of a row at hand."""
-        self._known[row] = past
-        if len(self._known) > KEPT_AT_HAND:
-            self._known.popitem(last=False)
+        self._known[row % KEPT_AT_HAND] = past
+        self._known_rows[row % KEPT_AT_HAND] = row
 
     def _past(self, row: tuple[float, int, int, int, int, float, int], text: str) -> Past:
         seen_seconds, plate, id_high, id_low, millionths, speed_kmh, code = row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from functools import lru_cache
 from string import Formatter
 
 from anpr.records import Sighting
@@ -81,10 +82,13 @@ def mistakes(rule: Rule) -> list[tuple[str, str, str]]:
 
 def write(template: str, fields: Mapping[str, Said], language: int) -> str:
     """The message; `language` is 0 for Vietnamese, 1 for English. A field without a value is `?`."""
-    return "".join(
-        text + (fields.get(name, NOTHING)[language] if name is not None else "")
-        for text, name, _, _ in Formatter().parse(template)
-    )
+    return "".join([text + (fields.get(name, NOTHING)[language] if name else "") for text, name in _parts(template)])
+
+
+@lru_cache(maxsize=1024)
+def _parts(template: str) -> tuple[tuple[str, str], ...]:
+    """(text, name of the field behind it, empty if there is none)."""
+    return tuple((text, name or "") for text, name, _, _ in Formatter().parse(template))
 
 
 def fields_of(sighting: Sighting) -> dict[str, Said]:

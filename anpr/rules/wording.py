@@ -108,13 +108,13 @@ def duration(seconds: float) -> Said:
 
 def date_of(seconds: float) -> Said:
     """`20/05/2021`, `2021-05-20`."""
-    moment = datetime.fromtimestamp(seconds, VIETNAM_TIME)
-    return Said(moment.strftime("%d/%m/%Y"), moment.strftime("%Y-%m-%d"))
+    day = datetime.fromtimestamp(seconds, VIETNAM_TIME).date()
+    return Said(f"{day.day:02}/{day.month:02}/{day.year}", day.isoformat())
 
 
 def time_of(seconds: float) -> Said:
     """`10:00:05`."""
-    return same(datetime.fromtimestamp(seconds, VIETNAM_TIME).strftime("%H:%M:%S"))
+    return same(datetime.fromtimestamp(seconds, VIETNAM_TIME).time().isoformat("seconds"))
 
 
 def moment_of(seconds: float) -> Said:
