@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from anpr.records import Sighting
 from anpr.rules.contract import History, Past, Where
 
 Asked = tuple[str, ...]
@@ -38,12 +39,14 @@ class Asking:
         return self._history.unread_at(camera_id, from_seconds, until_seconds)
 
     def may_share_leaders(
-        self, plate: str, passages: Sequence[tuple[str, float]], reach_seconds: float, *, plates: int, cameras: int
+        self, passage: Sighting, passed: Sequence[Past], reach_seconds: float, *, plates: int, cameras: int
     ) -> bool:
-        for camera_id, seen_seconds in passages:
-            if seen_seconds >= self._from_seconds:
-                self._note(("camera", camera_id), seen_seconds - reach_seconds, seen_seconds)
-        return self._history.may_share_leaders(plate, passages, reach_seconds, plates=plates, cameras=cameras)
+        self._note(("camera", passage.camera_id), passage.seen_seconds - reach_seconds, passage.seen_seconds)
+        for past in reversed(passed):
+            if past.seen_seconds < self._from_seconds:
+                break
+            self._note(("camera", past.camera_id), past.seen_seconds - reach_seconds, past.seen_seconds)
+        return self._history.may_share_leaders(passage, passed, reach_seconds, plates=plates, cameras=cameras)
 
     def raised(self, rule: str, key: str, from_seconds: float, until_seconds: float) -> Sequence[tuple[float, str]]:
         self._note(("raised", rule, key), from_seconds, until_seconds)

@@ -321,69 +321,58 @@ def share_leaders(
     table: Table,
     newest_in: Slices,
     plate: np.uint64,
-    places: NDArray[np.int64],
-    seen: NDArray[np.float64],
+    place: int,
+    seen: float,
+    since: float,
+    until: float,
     reach: float,
     least: int,
     wanted: int,
 ) -> bool:
-    """Whether before `wanted` of `places` but the first at least `least` other plates passed up to `reach` seconds
-    before a plate did at `seen`, which did so before the first, too. True where more pass than are told apart. The
-    plate need not be remembered there.
+    """Whether at least `least` other plates passed up to `reach` seconds before a plate did: at `place` at `seen`, and
+    the same plates where it passed `wanted` other places last, from `since` to `until`, both included. True where more
+    pass than are told apart.
+
+    Of the leaders, what they passed is looked at, not who passed every place: they have just been judged, and their
+    rows are near.
     """
-    first, there = np.empty(_MOST_LEADING, np.uint64), np.empty(_MOST_LEADING, np.uint64)
-    newest = table[_find(rows, table, plate)] - 1
-    leading = _leaders(rows, newest_in, newest, plate, places[0], seen[0], reach, first)
-    may_miss = len(places) - 1 - wanted
-    if leading < least or may_miss < 0:
+    places, times = np.empty(_MOST_LEADING, np.int64), np.empty(_MOST_LEADING, np.float64)
+    count, at = 0, table[_find(rows, table, plate)] - 1
+    while at != NONE and rows[at].seen >= since and count < _MOST_LEADING:
+        if rows[at].seen <= until and rows[at].place != place and not _among(rows[at].place, places, count):
+            places[count], times[count] = rows[at].place, rows[at].seen
+            count += 1
+        at = rows[at].older
+    if count < wanted:
         return False
-    for index in range(1, len(places)):
-        found = _leaders(rows, newest_in, newest, plate, places[index], seen[index], reach, there)
-        same = 0
-        for leader in there[:found]:
-            same += _among(leader, first, leading)
-        may_miss -= same < least and leading < _MOST_LEADING and found < _MOST_LEADING
-        if may_miss < 0:
-            return False
-    return True
-
-
-@njit(cache=True, nogil=True)
-def _among(value, values, count):  # type: ignore[no-untyped-def]
-    at = 0
-    while at < count and values[at] != value:
-        at += 1
-    return at < count
+    leaders = np.empty(_MOST_LEADING, np.uint64)
+    leading = _leaders(rows, newest_in, plate, place, seen, reach, leaders)
+    if leading < least:
+        return False
+    if leading == _MOST_LEADING or count == _MOST_LEADING:
+        return True
+    together, led_by = np.zeros(count, np.int64), np.full(count, NONE, np.int64)
+    for leader in range(leading):
+        at = table[_find(rows, table, leaders[leader])] - 1
+        while at != NONE and rows[at].seen >= since - reach:
+            for index in range(count):
+                if rows[at].place == places[index] and times[index] - reach <= rows[at].seen <= times[index]:
+                    together[index] += led_by[index] != leader
+                    led_by[index] = leader
+            at = rows[at].older
+    return bool(np.sum(together >= least) >= wanted)
 
 
 @njit(cache=True, nogil=True)
 def _leaders(
-    rows: Rows,
-    newest_in: Slices,
-    newest: int,
-    plate: np.uint64,
-    place: int,
-    seen: float,
-    reach: float,
-    leaders: NDArray[np.uint64],
+    rows: Rows, newest_in: Slices, plate: np.uint64, place: int, seen: float, reach: float, leaders: NDArray[np.uint64]
 ) -> int:
-    """Write down the other plates that passed a place up to `reach` seconds before `seen`, each once; how many.
-
-    `newest` is the plate's newest row: where it was there itself, all who passed later need not be looked at.
-    """
+    """Write down the other plates that passed a place up to `reach` seconds before `seen`, each once; how many."""
     slices = newest_in.shape[1]
     number, count = int(seen // SLICE_SECONDS), 0
     first = max(int((seen - reach) // SLICE_SECONDS), number - slices + 1)
-    beside = newest
-    while beside != NONE and (rows[beside].seen > seen or (rows[beside].seen == seen and rows[beside].place != place)):
-        beside = rows[beside].older
-    if beside != NONE and rows[beside].seen != seen:
-        beside = NONE
-    while beside != NONE and rows[beside].younger_here != NONE and rows[rows[beside].younger_here].seen == seen:
-        beside = rows[beside].younger_here
     while number >= first and count < len(leaders):
-        at = beside if beside != NONE else newest_in[place, number % slices]
-        beside = NONE
+        at = newest_in[place, number % slices]
         if at != NONE and int(rows[at].seen // SLICE_SECONDS) == number:
             while at != NONE and rows[at].seen >= seen - reach and count < len(leaders):
                 other = rows[at].plate
@@ -393,3 +382,11 @@ def _leaders(
                 at = rows[at].older_here
         number -= 1
     return count
+
+
+@njit(cache=True, nogil=True)
+def _among(value, values, count):  # type: ignore[no-untyped-def]
+    at = 0
+    while at < count and values[at] != value:
+        at += 1
+    return at < count

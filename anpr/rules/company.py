@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from anpr.records import Sighting
@@ -21,7 +21,7 @@ NOT_KNOWN = ("", "unknown")
 
 def convoy(predicate: Convoy, _ground: Ground) -> Deep:
     """The plate is the last of several that passed several cameras in the same order, close to each other."""
-    within, gap, others = predicate.within, predicate.gap, predicate.plates - 1
+    within, gap, others, elsewhere = predicate.within, predicate.gap, predicate.plates - 1, predicate.cameras - 1
     reach = gap * others
 
     def leaders(judgement: Judgement, camera_id: str, own_text: str, own_seconds: float) -> list[Past]:
@@ -29,21 +29,17 @@ def convoy(predicate: Convoy, _ground: Ground) -> Deep:
         near = judgement.at_camera(camera_id, own_seconds - reach, own_seconds)
         return [past for past in near if past.text and past.text != own_text][-MOST_LEADERS:]
 
-    def may_follow(judgement: Judgement, passed: Iterable[Past]) -> bool:
-        """Whether enough vehicles passed together here and there, in whatever order."""
-        if predicate.cameras == 1:
-            return True
-        sighting, cameras = judgement.sighting, predicate.cameras - 1
-        passages = [(sighting.camera_id, sighting.seen_seconds)]
-        passages += [(past.camera_id, past.seen_seconds) for past in passed]
-        return judgement.history.may_share_leaders(sighting.text, passages, reach, plates=others, cameras=cameras)
-
     def find(judgement: Judgement) -> tuple[tuple[str, ...], list[Past]] | None:
         """The plates in front, and the passages that show it; None if there is no convoy."""
-        sighting = judgement.sighting
-        last = {past.camera_id: past for past in judgement.past(within)}
+        sighting, passed = judgement.sighting, judgement.past(within)
+        if len(passed) < elsewhere:
+            return None
+        share = judgement.history.may_share_leaders
+        if elsewhere and not share(sighting, passed, reach, plates=others, cameras=elsewhere):
+            return None
+        last = {past.camera_id: past for past in passed}
         last.pop(sighting.camera_id, None)
-        if len(last) < predicate.cameras - 1 or not may_follow(judgement, last.values()):
+        if len(last) < elsewhere:
             return None
         here = leaders(judgement, sighting.camera_id, sighting.text, sighting.seen_seconds)
         files = list(dict.fromkeys(_files(here, others, gap, sighting.seen_seconds)))
@@ -52,7 +48,7 @@ def convoy(predicate: Convoy, _ground: Ground) -> Deep:
         shown = {file: [past for past in here if past.text in file] for file in files}
         cameras = dict.fromkeys(files, 1)
         plates = {plate for file in files for plate in file}
-        may_miss = len(last) - (predicate.cameras - 1)
+        may_miss = len(last) - elsewhere
         for past in last.values():
             there = leaders(judgement, past.camera_id, sighting.text, past.seen_seconds)
             same_plates = [leader for leader in there if leader.text in plates]

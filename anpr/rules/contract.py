@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from anpr.records import Colour, Direction, Hit
+from anpr.records import Colour, Direction, Hit, Sighting
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -64,11 +64,11 @@ class History(Protocol):
         ...
 
     def may_share_leaders(
-        self, plate: str, passages: Sequence[tuple[str, float]], reach_seconds: float, *, plates: int, cameras: int
+        self, passage: Sighting, passed: Sequence[Past], reach_seconds: float, *, plates: int, cameras: int
     ) -> bool:
-        """False only if there are no `cameras` of these passages of a plate (camera and time) but the first, up to
-        `reach_seconds` before which `plates` others passed that did so before the first, too. A quick look; the
-        thorough one asks `at_camera` of the same passages."""
+        """False only if no `plates` others passed up to `reach_seconds` before this passage, and also before the last
+        passages of `cameras` other cameras by its plate; `passed` are all the plate's passages before this one that
+        count, in order of time. A quick look; the thorough one asks `at_camera` of the same passages."""
         ...
 
     def raised(self, rule: str, key: str, from_seconds: float, until_seconds: float) -> Sequence[tuple[float, str]]:

@@ -8,6 +8,7 @@ after a restart.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -80,7 +81,7 @@ class HotHistory:
         self._where: dict[Where | None, _Wanted] = {None: _Wanted(everything=True)}
         self._known: list[Past | None] = [None] * KEPT_AT_HAND
         """The passage of one of the rows that share a place here …"""
-        self._known_rows = [-1] * KEPT_AT_HAND
+        self._known_rows = array("i", [-1]) * KEPT_AT_HAND
         """… and which one it is."""
         self._columns = self._rows[_FIELDS]
 
@@ -163,7 +164,7 @@ class HotHistory:
         rows["place"] = places[rows["traits"]]
         rows["traits"] = np.array([code or 0 for code in codes], np.uint16)[rows["traits"]]
         self.newest_seconds = max(self.newest_seconds, float(rows["seen"].max()))
-        self._known_rows = [-1] * KEPT_AT_HAND
+        self._known_rows = array("i", [-1]) * KEPT_AT_HAND
         lost = passage_rows.append_many(
             self._rows, self._table, self._slices, self._book, rows, self.newest_seconds - self.keep_seconds
         )
@@ -215,16 +216,25 @@ class HotHistory:
         return self._chained(_unread(place), from_seconds, until_seconds, self._where[None])
 
     def may_share_leaders(
-        self, plate: str, passages: Sequence[tuple[str, float]], reach_seconds: float, *, plates: int, cameras: int
+        self, passage: Sighting, passed: Sequence[Past], reach_seconds: float, *, plates: int, cameras: int
     ) -> bool:
-        try:
-            places = np.array([self._places[camera_id] for camera_id, _ in passages])
-        except KeyError:
-            return False
-        seen = np.array([seen_seconds for _, seen_seconds in passages])
-        number = np.uint64(pack(plate) or 0)
+        place = self._places.get(passage.camera_id)
+        if place is None or not passed:
+            return not cameras
+        if passed[-1].seen_seconds >= passage.seen_seconds:
+            return True  # in two places at once: which rows count depends on their ids
         return passage_rows.share_leaders(
-            self._rows, self._table, self._slices, number, places, seen, reach_seconds, plates, cameras
+            self._rows,
+            self._table,
+            self._slices,
+            np.uint64(pack(passage.text) or 0),
+            place,
+            passage.seen_seconds,
+            passed[0].seen_seconds,
+            passed[-1].seen_seconds,
+            reach_seconds,
+            plates,
+            cameras,
         )
 
     def since(self, from_seconds: float) -> Iterator[Past]:
@@ -275,8 +285,9 @@ class HotHistory:
         known, known_rows = self._known, self._known_rows
         pasts: list[Past] = []
         for row in self._found[:count].tolist():
-            past = known[row % KEPT_AT_HAND]
-            if past is None or known_rows[row % KEPT_AT_HAND] != row:
+            at = row % KEPT_AT_HAND
+            past = known[at] if known_rows[at] == row else None
+            if past is None:
                 past = self._past(self._columns[row].item(), text)
                 self._keep(row, past)
             pasts.append(past)
@@ -285,8 +296,8 @@ class HotHistory:
 
     def _keep(self, row: int, past: Past) -> None:
         """Keep the passage of a row at hand."""
-        self._known[row % KEPT_AT_HAND] = past
-        self._known_rows[row % KEPT_AT_HAND] = row
+        at = row % KEPT_AT_HAND
+        self._known[at], self._known_rows[at] = past, row
 
     def _past(self, row: tuple[float, int, int, int, int, float, int], text: str) -> Past:
         seen_seconds, plate, id_high, id_low, millionths, speed_kmh, code = row

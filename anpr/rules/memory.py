@@ -49,7 +49,7 @@ class MemoryHistory:
         return [past for past in self.at_camera(camera_id, from_seconds, until_seconds) if not past.text]
 
     def may_share_leaders(
-        self, plate: str, passages: Sequence[tuple[str, float]], reach_seconds: float, *, plates: int, cameras: int
+        self, passage: Sighting, passed: Sequence[Past], reach_seconds: float, *, plates: int, cameras: int
     ) -> bool:
         return True
 
