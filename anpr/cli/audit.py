@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from anpr.cli import exits
-from anpr.cli.asking import DEFAULT_STORE, StoreOption
+from anpr.cli.asking import DEFAULT_STORE, CaseOption, PurposeOption, StoreOption
+from anpr.cli.telling import tell
 
 app = typer.Typer(help="Who asked the store for plates, and why.", no_args_is_help=True)
 
@@ -47,20 +48,28 @@ def verify(
 
 @app.command()
 def show(
+    purpose: PurposeOption,
+    case: CaseOption,
     store: StoreOption = DEFAULT_STORE,
     last: Annotated[int, typer.Option(min=1, help="How many lines, the newest.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """Print who asked what, when and why, oldest first."""
+    """Print who asked what, when and why, oldest first. The log names plates: who reads it is written to it first."""
     from collections import deque
 
     import msgspec
 
     from anpr.cli.lines import printable
     from anpr.clock import SystemClock
-    from anpr.store.audit import AuditLog
+    from anpr.store.audit import AuditLog, Request
 
-    for line in deque(AuditLog(store, clock=SystemClock()).lines(), maxlen=last):
+    audit = AuditLog(store, clock=SystemClock())
+    lines = deque(audit.lines(), maxlen=last)
+    if not lines:
+        tell("nobody has asked anything")
+        return
+    audit.append(Request("audit", purpose, case, {"last": last}), rows=len(lines))
+    for line in lines:
         if as_json:
             print(msgspec.json.encode(line).decode())
             continue

@@ -134,18 +134,15 @@ def purge(
     else:
         told = forecast(config.store.path, policy, consumers=consumers, clock=SystemClock())
     if as_json:
-        problems = [*told.problems, *([str(told.failure)] if told.failure else [])]
-        print(json.dumps({"due": list(told.due), "problems": problems}, ensure_ascii=False))
+        print(json.dumps({"due": list(told.due), "problems": list(told.problems)}, ensure_ascii=False))
     else:
         for line in told.due:
             print(line)
         for problem in told.problems:
             print(f"✖ {problem}")
-        if not told.due and told.failure is None:
+        if not told.due and not told.failed:
             tell("nothing is due")
-    if told.failure is not None:
-        raise told.failure
-    raise typer.Exit(exits.FINDINGS if told.problems else exits.OK)
+    raise typer.Exit(exits.INPUT_OUTPUT if told.failed else exits.FINDINGS if told.problems else exits.OK)
 
 
 def purges(

@@ -42,6 +42,7 @@ def run(
     from anpr.engine.keep_options import policy_of
     from anpr.engine.supervisor import Supervisor
     from anpr.health.service import ServiceManager
+    from anpr.store.crash import noting_crash
 
     level: log.Level = "debug" if debug else "info"
     json_lines = as_json or not sys.stderr.isatty()
@@ -73,7 +74,7 @@ def run(
         keep=policy_of(config.store),
         clock=clock,
     )
-    with opened as hub:
+    with noting_crash(config.store.path), opened as hub:
         hub.recover()
         service = ServiceManager(clock=clock)
         with closing(Attendant(config, hub, clock=clock, cores=cores, service=service)) as attendant:

@@ -152,9 +152,11 @@ def set_aside(
 @app.command()
 def upgrade(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Make a store of an older anpr new, as the first start of anpr run does; only while nothing has it open."""
+    from anpr import log
     from anpr.clock import SystemClock
     from anpr.store import Store
 
+    log.configure(level="warning")
     Store.open(store, clock=SystemClock(), read_only=True).close()  # there must be one
     with Store.open(store, clock=SystemClock()) as opened:
         before, days, last_seq = opened.migrated_from, len(opened.partitions.all), opened.last_seq

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import lmdb
-import lmdb.verify
 import msgspec
 import numpy as np
 
@@ -32,17 +31,18 @@ from anpr.clock import Clock
 from anpr.errors import StoreError
 from anpr.plates.provinces import vietnam_date
 from anpr.store.audit import AuditLog, Request
-from anpr.store.backup import DATA, folders_of
+from anpr.store.backup import DATA
 from anpr.store.chain import NO_END, End
 from anpr.store.durable import sync_folder
 from anpr.store.environment import Environment
 from anpr.store.faults import told_as_store_errors
-from anpr.store.lock import lock_for_writing, used_by_nobody
+from anpr.store.lock import damage_of, lock_for_writing, used_by_nobody
 from anpr.store.naming import names, pictures_of, write_names
 from anpr.store.notes import Notes
 from anpr.store.outbox import read_positions
+from anpr.store.owner import giving_to_owner
 from anpr.store.partition import Name, Partition
-from anpr.store.partitions import DAYS, GONE, make
+from anpr.store.partitions import DAYS, GONE, folders_of, make
 from anpr.store.purges import FIRST_PREVIOUS, Purge, add, lost, newest_of_partitions, told
 from anpr.store.root import MAP_SIZE_BYTES, Root
 from anpr.store.rows import decode_row
@@ -99,11 +99,13 @@ def days_aside(path: Path) -> dict[Name, Path]:
 def set_aside(path: Path, *, reason: str, case: str, clock: Clock) -> tuple[SetAside, ...]:
     """Set the damaged days of a store that nobody has open aside, oldest first; none: no day is damaged.
 
-    Raises StoreError if the store is in use, if the file that belongs to no day is damaged, or if it cannot be written.
+    What root makes there is the owner's. Raises StoreError if the store is in use, or another account's, if the file
+    that belongs to no day is damaged, or if it cannot be written.
     """
     with told_as_store_errors(path), ExitStack() as opened:
         if not (path / DATA).is_file():
             raise StoreError("there is no store here", place=str(path), cure="give the folder of a store")
+        opened.enter_context(giving_to_owner(path))
         opened.callback(os.close, lock_for_writing(path))
         with used_by_nobody(path):
             damage = _find_damage(path)
@@ -119,11 +121,11 @@ def set_aside(path: Path, *, reason: str, case: str, clock: Clock) -> tuple[SetA
 def _find_damage(path: Path) -> dict[Name, str]:
     """What is wrong with the files of the days. Raises StoreError if it is with the root's; OSError."""
     root, *folders = folders_of(path)
-    if problem := _damage_of(root):
+    if problem := damage_of(root):
         raise StoreError(f"of no day, and damaged: {problem}", place=str(root / DATA), cure="restore the last backup")
     found = {}
     for folder in folders:
-        name, problem = Name.parse(folder.name), _damage_of(folder)
+        name, problem = Name.parse(folder.name), damage_of(folder)
         if not problem and name is not None:
             with suppress(StoreError, lmdb.Error), _open(folder) as environment:
                 Partition(name, environment)
@@ -132,14 +134,6 @@ def _find_damage(path: Path) -> dict[Name, str]:
         if name is not None:
             found[name] = problem
     return found
-
-
-def _damage_of(folder: Path) -> str:
-    try:
-        findings = lmdb.verify.verify(str(folder))  # type: ignore[no-untyped-call]
-    except (lmdb.verify.VerifyError, OSError) as error:
-        return str(error)
-    return str(findings[0]) if findings else ""
 
 
 def _open(folder: Path) -> closing[Environment]:
@@ -259,8 +253,6 @@ class _Mending:
         name = Name(vietnam_date(self._clock.wall_seconds()), stand.seq + 1)
         half = self._days / f".new-{name}"
         make(half, name, chain=stand.end, map_size_bytes=MAP_SIZE_BYTES).environment.close()
-        for each in (half, *half.iterdir()):
-            self._give(each)
         half.rename(self._days / str(name))
         sync_folder(self._days)
 
@@ -268,18 +260,11 @@ class _Mending:
         aside = self._root.path / FOLDER
         if not aside.is_dir():
             aside.mkdir(mode=0o770)
-            self._give(aside)
             sync_folder(aside.parent)
         moved = (self._days / str(name)).rename(aside / str(name))
         sync_folder(aside)
         sync_folder(self._days)
         return moved
-
-    def _give(self, made: Path) -> None:
-        """To the store's owner, who may be another than the one who asks."""
-        owned = (self._root.path / DATA).stat()
-        if (made.stat().st_uid, made.stat().st_gid) != (owned.st_uid, owned.st_gid):
-            os.chown(made, owned.st_uid, owned.st_gid)
 
 
 def _read(folder: Path, name: Name) -> _Readable:

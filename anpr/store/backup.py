@@ -20,8 +20,7 @@ from anpr.store.durable import sync_file, sync_folder, write_file
 from anpr.store.environment import Environment
 from anpr.store.faults import told_as_store_errors
 from anpr.store.lock import lock_for_writing, used_by_nobody
-from anpr.store.partition import Name
-from anpr.store.partitions import DAYS
+from anpr.store.partitions import DAYS, folders_of
 from anpr.store.root import MAP_SIZE_BYTES
 from anpr.store.signing import PUBLIC
 from anpr.store.store import Store
@@ -135,17 +134,6 @@ def compact(path: Path, *, clock: Clock) -> Compacted:
         finally:
             shutil.rmtree(half, ignore_errors=True)
             os.close(lock)
-
-
-def folders_of(path: Path) -> tuple[Path, ...]:
-    """The folders with a file of events: the store itself, then its partitions, oldest first. Raises OSError."""
-    days = path / DAYS
-    named = [(name.first_seq, each) for each in _listed(days) if (name := Name.parse(each.name)) is not None]
-    return (path, *(folder for _, folder in sorted(named)))
-
-
-def _listed(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def _compact(folder: Path, half: Path, *, users: Path) -> Compacted:

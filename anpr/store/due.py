@@ -8,7 +8,7 @@ younger than `youngest_days`, or has not reached every consumer, is not purged b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from anpr.store.retention import DAY_SECONDS, Policy
@@ -52,7 +52,7 @@ class Due(NamedTuple):
     reason: Reason
 
 
-def next_due(
+def all_due(
     shelves: Sequence[Shelf],
     policy: Policy,
     *,
@@ -60,32 +60,25 @@ def next_due(
     acknowledged_seq: int,
     crowded: bool = False,
     too_many_pictures: bool = False,
-) -> Due | None:
-    """What is to go next of these partitions, oldest first; None if nothing is.
+) -> Iterator[Due]:
+    """What is to go of these partitions, oldest first, in this order; what comes later only if the rest has failed.
 
     `acknowledged_seq`: up to here every consumer has had all. `crowded`: the disk is filling. `too_many_pictures`: of
     passages without a hit, more than their quota.
     """
     kept = policy.retention
     if shelves and shelves[0].is_older(kept.passages_days, now_seconds):
-        return Due("partition", shelves[0].first_seq, "retention")
+        yield Due("partition", shelves[0].first_seq, "retention")
     for shelf in shelves:
         if not shelf.thinned and shelf.is_older(kept.passage_pictures_days, now_seconds):
-            return Due("pictures", shelf.first_seq, "retention")
-    plates = _next_plates(shelves, kept.pseudonymise_after_days, now_seconds)
-    if not (crowded or too_many_pictures):
-        return plates
+            yield Due("pictures", shelf.first_seq, "retention")
     grown = [shelf for shelf in shelves if shelf.is_older(policy.disk.youngest_days, now_seconds)]
-    for shelf in grown:
+    for shelf in grown if crowded or too_many_pictures else ():
         if not shelf.thinned:
-            return Due("pictures", shelf.first_seq, "disk" if crowded else "quota")
+            yield Due("pictures", shelf.first_seq, "disk" if crowded else "quota")
     if crowded and grown and grown[0] is shelves[0] and shelves[0].last_seq <= acknowledged_seq:
-        return Due("partition", shelves[0].first_seq, "disk")
-    return plates
-
-
-def _next_plates(shelves: Sequence[Shelf], after_days: int | None, now_seconds: float) -> Due | None:
+        yield Due("partition", shelves[0].first_seq, "disk")
+    after_days = kept.pseudonymise_after_days
     for shelf in shelves:
         if after_days is not None and not shelf.pseudonymised and shelf.is_older(after_days, now_seconds):
-            return Due("plates", shelf.first_seq, "retention")
-    return None
+            yield Due("plates", shelf.first_seq, "retention")

@@ -23,8 +23,8 @@ class Told(NamedTuple):
     due: tuple[str, ...]
     problems: tuple[str, ...]
     """Why nothing is purged, or nothing more."""
-    failure: StoreError | None = None
-    """What kept some of it from being purged; `due` is what was."""
+    failed: bool = False
+    """Whether some of it could not be purged: why is among the problems; `due` is what was."""
 
 
 def forecast(path: Path, policy: Policy, *, consumers: Collection[str], clock: Clock) -> Told:
@@ -46,16 +46,11 @@ def purge_now(path: Path, policy: Policy, *, box: str, consumers: Collection[str
         )
     with Store.open(path, clock=clock, box=box) as store:
         keeper = Keeper(store, policy, clock=clock, consumers=consumers)
-        done: list[str] = []
-        failure: StoreError | None = None
         try:
-            for purge in keeper.run():
-                done.append(line_of(purge))
-        except StoreError as error:
-            failure = error
+            done = tuple(map(line_of, keeper.run()))
         finally:
             keeper.close()
-        return Told(tuple(done), tuple(keeper.problems()), failure)
+        return Told(done, tuple(keeper.problems()), keeper.failed)
 
 
 def audit_begins_of(path: Path) -> list[Head]:

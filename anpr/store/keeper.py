@@ -17,16 +17,17 @@ from anpr.errors import StoreError
 from anpr.store.aside import days_aside
 from anpr.store.deleting import Progress
 from anpr.store.disk import LOOK_SECONDS, DiskWatch
-from anpr.store.due import Due, Shelf, next_due
+from anpr.store.due import Due, Shelf, all_due
 from anpr.store.durable import delete_slowly
 from anpr.store.holds import Holds, read_holds
 from anpr.store.job import Job
 from anpr.store.migration import BACKUP
-from anpr.store.notes import Notes, State
+from anpr.store.notes import Notes, State, newest_time
 from anpr.store.outbox import Outbox
 from anpr.store.pseudonym_key import present_key
-from anpr.store.purges import Purge, lost
+from anpr.store.purges import Purge, lost_ranges
 from anpr.store.retention import DAY_SECONDS, Policy
+from anpr.store.setbacks import Setbacks
 from anpr.store.staying import Staying
 from anpr.store.store import Store
 from anpr.store.tally import PictureTally
@@ -72,22 +73,19 @@ class Keeper:
         self._store = store
         self._clock = clock
         self._consumers = tuple(consumers)
-        self._lost: dict[int, int] = {}
-        """For the last number of what was lost with damaged days, the one before it."""
-        for entry in lost(store.root).values():
-            self._lost[entry.last_seq] = self._lost.get(entry.first_seq - 1, entry.first_seq - 1)
+        self._lost = lost_ranges(store.root)
         self._read_only = read_only
         self._notes = Notes(store.root, read_only=read_only)
         self._outbox = Outbox(store.root, store.partitions)
         lived_seconds, self._state = self._notes.read()
-        self.trust = TrustedClock(clock, lived_seconds=lived_seconds or _newest_time(store), synchronised=synchronised)
+        self.trust = TrustedClock(clock, lived_seconds=lived_seconds or newest_time(store), synchronised=synchronised)
         self._doubted = False
         self._holds = self._read_holds()
         self._job: Job | None = None
         self._plan_name = ""
-        """Of the plan that was asked, or is followed."""
-        self._failed: dict[str, str] = {}
-        """Why plans fail, by their names, until they no longer do."""
+        """Of the plan, or of what is due, that was asked for, or is followed."""
+        self._setbacks = Setbacks(clock=clock)
+        """Plans, and what is due, by their names."""
         self._plans = {
             _FINISHING: self._finishing_job,
             "counting": self._counting_job,
@@ -97,7 +95,7 @@ class Keeper:
             "aside": self._aside_job,
             "due": self._due_job,
         }
-        """What is asked for work, in this order; what failed is asked last: it keeps nothing else from going."""
+        """What is asked for work, in this order; what failed is passed over for a while."""
         self._note_due_seconds = clock.monotonic_seconds()
         self._plan_due_seconds = clock.monotonic_seconds()
         self._finish_due_seconds = clock.monotonic_seconds()
@@ -131,6 +129,11 @@ class Keeper:
         age = self._state.ages.get(oldest.first_seq) if oldest is not None else None
         return age.until_seconds if age is not None else None
 
+    @property
+    def failed(self) -> bool:
+        """Whether something could not be done, and is not done yet."""
+        return len(self._setbacks) > 0
+
     def problems(self) -> Iterator[str]:
         """What is wrong, for a person."""
         yield from self.disk.problems()
@@ -138,7 +141,7 @@ class Keeper:
             yield "nothing more may be purged before its time: free some space, or shorten the retention"
         if not self._read_only:
             yield from map(str, self._store.purge_problems)
-        for plan, problem in self._failed.items():
+        for plan, problem in self._setbacks:
             yield f"what is old cannot go{f' ({plan})' if plan else ''}: {problem}"
         if not self.trust.trusted:
             yield f"{self.trust.doubt}: nothing is purged until a time service keeps it, or anpr store confirm-clock"
@@ -160,23 +163,24 @@ class Keeper:
             if now >= self._note_due_seconds:
                 self._note_due_seconds = now + NOTE_SECONDS
                 self.note()
-            self._failed.pop("", None)
+            self._setbacks.forget("")
             self._plan_name = self._job.plan if self._job is not None else ""
             return self._work(now + most_seconds / 4)
-        self._failed[self._plan_name] = failures[0]
-        if self._job is not None:
-            self._ask_last(self._job.plan)
+        self._setbacks.note(self._plan_name, failures[0])
         self._drop_job()
         self._plan_due_seconds = now + RETRY_SECONDS
         return LOOK_SECONDS
 
     def run(self) -> Iterator[Purge]:
-        """Do all that is due now; tells each purge. Raises StoreError; what failed keeps nothing else from going."""
-        failed: dict[str, StoreError] = {}
+        """Do all that is due now; tells each purge. What fails keeps nothing else from going: it is in `problems`, and
+        `failed`. Raises StoreError if nothing can be begun."""
         self.disk.look()
         self.note()
-        while (job := self._plan()) is not None and job.plan not in failed:
+        while True:
             try:
+                job = self._plan()
+                if job is None:
+                    return
                 for progress in job.slices:
                     purge = self._tell(progress)
                     if purge is not None:
@@ -185,18 +189,15 @@ class Keeper:
                     job.done()
                 self.disk.look()
             except StoreError as error:
-                failed[job.plan] = error
+                self._setbacks.note(self._plan_name, str(error), for_good=True)
                 self._log.error("keeping_failed", problem=str(error))
-                self._ask_last(job.plan)
-        for problem in failed.values():
-            raise problem
 
     def due(self) -> Iterator[str]:
         """What would go next, in words; nothing while the clock is in doubt. Raises StoreError."""
         if not self.trust.trusted:
             return
         shelves = self._shelves()
-        while (due := self._next_due(shelves)) is not None:
+        while (due := next(self._all_due(shelves), None)) is not None:
             at = next(at for at, shelf in enumerate(shelves) if shelf.first_seq == due.first_seq)
             yield f"{due.what} of {shelves[at].first_seq:,} to {shelves[at].last_seq:,}: {due.reason}"
             if due.reason != "retention":
@@ -274,7 +275,7 @@ class Keeper:
                 self._tell(next(job.slices))
             except StopIteration:
                 self._job = None
-                self._failed.pop(job.plan, None)
+                self._setbacks.forget(job.plan)
                 if job.done is not None:
                     job.done()
                 self.disk.look()
@@ -287,22 +288,15 @@ class Keeper:
     def _plan(self) -> Job | None:
         """What is to be done next. Raises StoreError."""
         for name, plan in self._plans.items():
-            if not self.trust.trusted and name != _FINISHING:
+            if self._setbacks.wait(name) or not (self.trust.trusted or name == _FINISHING):
                 continue
             self._plan_name = name
-            try:
-                job = plan()
-            except BaseException:
-                self._ask_last(name)
-                raise
+            job = plan()
             if job is not None:
-                job.plan = name
+                job.plan = self._plan_name
                 return job
-            self._failed.pop(name, None)
+            self._setbacks.forget(name)
         return None
-
-    def _ask_last(self, plan: str) -> None:
-        self._plans[plan] = self._plans.pop(plan)
 
     def _finishing_job(self) -> Job | None:
         """Do what was decided and is not done: whatever the clock says, for it is decided."""
@@ -324,12 +318,21 @@ class Keeper:
         return Job("counting pictures", counting) if counting is not None else None
 
     def _due_job(self) -> Job | None:
-        due = self._next_due(self._shelves())
-        self.nothing_to_purge = due is None and self.disk.is_at_least("early")
-        return self._job_of(due) if due is not None else None
+        dues = {self._name_of(due): due for due in self._all_due(self._shelves())}
+        self._setbacks.forget_others([*self._plans, *dues])
+        name = next((name for name in dues if not self._setbacks.wait(name)), None)
+        self.nothing_to_purge = name is None and self.disk.is_at_least("early")
+        if name is None:
+            return None
+        self._plan_name = name
+        return self._job_of(dues[name])
 
-    def _next_due(self, shelves: list[Shelf]) -> Due | None:
-        return next_due(
+    def _name_of(self, due: Due) -> str:
+        partition = self._store.partitions.of_seq(due.first_seq)
+        return f"{due.what} of {partition.name if partition is not None else due.first_seq}"
+
+    def _all_due(self, shelves: list[Shelf]) -> Iterator[Due]:
+        return all_due(
             shelves,
             self.policy,
             now_seconds=self.trust.now_seconds,
@@ -491,9 +494,3 @@ class Keeper:
         if self.trust.trusted == self._doubted:
             self._doubted = not self.trust.trusted
             tell_trust(self._store.counters, self.trust)
-
-
-def _newest_time(store: Store) -> float:
-    """The newest wall time that a store knows; 0: none."""
-    newest = store.events(after_seq=store.last_seq - 1, limit=1)
-    return max(store.alive_seconds or 0.0, *(event.committed_seconds for event in newest), 0.0)

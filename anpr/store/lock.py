@@ -74,6 +74,19 @@ def lock_for_writing(path: Path) -> int:
     )
 
 
+def damage_of(folder: Path) -> str:
+    """What is wrong with the file in a folder, which nobody writes; empty: nothing.
+
+    All pages are looked at, some 100 MB a second, and LMDB has no part in it: it would abort the process, or the kernel
+    would kill it, at some damaged pages.
+    """
+    try:
+        findings = lmdb.verify.verify(str(folder))  # type: ignore[no-untyped-call]
+    except (lmdb.verify.VerifyError, OSError) as error:
+        return str(error)
+    return str(findings[0]) if findings else ""
+
+
 def check_length(path: Path, environment: lmdb.Environment) -> None:
     """Refuse a cut-off file: touching a page beyond its end would kill the process (SIGBUS).
 
@@ -83,13 +96,9 @@ def check_length(path: Path, environment: lmdb.Environment) -> None:
     expected_bytes = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
     if data.stat().st_size >= expected_bytes:
         return
-    try:
-        findings = lmdb.verify.verify(str(path))  # type: ignore[no-untyped-call]
-    except lmdb.verify.VerifyError as error:
-        findings = [str(error)]
-    if findings:
+    if damage := damage_of(path):
         raise StoreError(
-            f"the store is cut off at {data.stat().st_size} of {expected_bytes} bytes ({findings[0]})",
+            f"the store is cut off at {data.stat().st_size} of {expected_bytes} bytes ({damage})",
             place=str(data),
             cure="keep the file for inspection and restore the last backup, or see anpr store set-aside",
         )

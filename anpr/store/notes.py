@@ -15,6 +15,7 @@ import msgspec
 
 from anpr.store.due import Shelf
 from anpr.store.root import Root
+from anpr.store.store import Store
 from anpr.store.trust import Age
 
 _LIVED, _STATE, _CONFIRMED = b"lived", b"state", b"confirmed"
@@ -107,3 +108,9 @@ class Notes:
     def _required(self) -> lmdb._Database:
         assert self._table is not None, "open for writing"
         return self._table
+
+
+def newest_time(store: Store) -> float:
+    """The newest wall time that a store knows; 0: none. Raises StoreError."""
+    newest = store.events(after_seq=store.last_seq - 1, limit=1)
+    return max(store.alive_seconds or 0.0, *(event.committed_seconds for event in newest), 0.0)

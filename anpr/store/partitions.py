@@ -254,11 +254,27 @@ class Partitions:
         """Whether a rewritten partition of this name is in its place, or will be with the next start."""
         return (self.path / name).is_dir() or (self.path / f"{_READY}{name}").is_dir()
 
-    def finish_replacing(self, decided: Collection[str]) -> None:
-        """After a crash: put rewritten partitions of these names in their places, delete others. Raises StoreError."""
+    def unsettled(self, name: Name) -> tuple[Path, Path] | None:
+        """Folders of the old and of the rewritten partition of this name, which waits, or is in its place already
+        beside the old; None: neither. Raises StoreError."""
+        old = self.path / str(name._replace(version=name.version - 1))
         with told_as_store_errors(self.path):
+            for new in (self.path / f"{_READY}{name}", self.path / str(name)):
+                if old.is_dir() and new.is_dir():
+                    return old, new
+        return None
+
+    def finish_replacing(self, decided: Collection[str], flawed: Collection[str] = ()) -> None:
+        """After a crash: put rewritten partitions of these names in their places, but for `flawed` ones, delete others.
+
+        Raises StoreError.
+        """
+        with told_as_store_errors(self.path):
+            for name in flawed:
+                if (self.path / name).is_dir():
+                    (self.path / name).rename(self.path / f"{_READY}{name}")
             for ready in self.path.glob(f"{_READY}*"):
-                if (name := ready.name.removeprefix(_READY)) in decided:
+                if (name := ready.name.removeprefix(_READY)) in decided and name not in flawed:
                     ready.rename(self.path / name)
                 else:
                     shutil.rmtree(ready)
@@ -322,6 +338,14 @@ class Partitions:
 def _first_seq(folder: Path) -> int | None:
     name = Name.parse(folder.name)
     return None if name is None else name.first_seq
+
+
+def folders_of(path: Path) -> tuple[Path, ...]:
+    """The folders with a file of events: the store itself, then its partitions, oldest first. Raises OSError."""
+    days = path / DAYS
+    listed = days.iterdir() if days.is_dir() else ()
+    named = [(name.first_seq, each) for each in listed if (name := Name.parse(each.name)) is not None]
+    return (path, *(folder for _, folder in sorted(named)))
 
 
 class Place(NamedTuple):

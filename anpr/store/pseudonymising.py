@@ -13,6 +13,7 @@ from pathlib import Path
 
 import lmdb
 import msgspec
+import structlog
 
 from anpr.clock import Clock
 from anpr.errors import StoreError
@@ -26,6 +27,7 @@ from anpr.store.naming import rows_in_slices
 from anpr.store.partition import Partition, id_key
 from anpr.store.partitions import Partitions, View
 from anpr.store.purges import FIRST_PREVIOUS, Purge, add, newest_of_partitions, rewritings, told
+from anpr.store.rereading import flaw_of
 from anpr.store.rewriting import Rewritten, is_rewritten, rewrite
 from anpr.store.root import Root
 from anpr.store.rows import is_hit
@@ -72,18 +74,23 @@ class Pseudonymising:
         self._box = box
         self._clock = clock
 
-    def finish(self) -> None:
-        """Have what was decided take its place; forget what was not, or by other holds than there are. Raises
+    def finish(self, *, of_earlier_life: bool = False) -> None:
+        """Have what was decided take its place; forget what was not, or by other holds than there are. What is
+        `of_earlier_life` is read through first: if it is not what was decided, it is forgotten, too. Raises
         StoreError."""
         if not self._partitions.are_unsettled:
             return
         gone = newest_of_partitions(self._root)
         after_seq = gone.last_seq if gone is not None else 0
-        decided = {purge.partition for purge in rewritings(self._root).values() if purge.first_seq > after_seq}
+        decided = {purge.partition: purge for purge in rewritings(self._root).values() if purge.first_seq > after_seq}
+        flaws = {name: flaw_of(self._partitions, purge) for name, purge in decided.items() if of_earlier_life}
+        flawed = [name for name, flaw in flaws.items() if flaw]
+        for name in flawed:
+            structlog.get_logger().error("rewritten_day_refused", day=name, problem=flaws[name])
         with self._root.writing() as txn:
             if txn.pop(_DECIDED_BY, db=self._root.meta) != self._choosing.holds(txn):
                 decided.clear()  # what was held since is still there
-            self._partitions.finish_replacing(decided)
+            self._partitions.finish_replacing(decided, flawed)
 
     def pseudonymise(
         self, partition: Partition, *, choose: Choose, reason: str, pseudonyms: Pseudonyms

@@ -8,7 +8,6 @@ no purge accounts for shows.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterator
 from typing import Literal
@@ -16,6 +15,7 @@ from typing import Literal
 import lmdb
 import msgspec
 
+from anpr.errors import StoreError
 from anpr.store.audit import Head
 from anpr.store.chain import NO_END, End
 from anpr.store.keys import pack_seq
@@ -106,23 +106,36 @@ def add(txn: lmdb.Transaction[bytes], root: Root, purge: Purge, key: SigningKey)
     return purge
 
 
-def purges(root: Root, *, newest_first: bool = False) -> Iterator[Purge]:
-    """All purges in order. Raises StoreError."""
+def purges(root: Root, *, newest_first: bool = False, but_damaged: bool = False) -> Iterator[Purge]:
+    """All purges in order; `but_damaged` leaves out those that cannot be read, of which `problems` tells.
+
+    What is done to a store must not be done without knowing them all. Raises StoreError.
+    """
     if root.kept is None:
         return
     with root.reading() as txn, txn.cursor(root.purges) as cursor:
         for encoded in cursor.iterprev(keys=False) if newest_first else cursor.iternext(keys=False):
-            yield msgspec.json.decode(encoded, type=Purge)
+            try:
+                purge = _decoded(encoded)
+            except (msgspec.MsgspecError, ValueError) as error:
+                if not but_damaged:
+                    cure = "see anpr store check, and restore the last backup"
+                    raise StoreError(
+                        f"the journal of purges is damaged: {error}", place=str(root.path), cure=cure
+                    ) from error
+            else:
+                yield purge
 
 
 def audit_begins(root: Root) -> list[Head]:
     """The lines of the audit log after which it may begin, because they were purged. Raises StoreError."""
-    return [Head(*purge.chain_end) for purge in purges(root) if purge.what == "audit"]
+    return [Head(*purge.chain_end) for purge in purges(root, but_damaged=True) if purge.what == "audit"]
 
 
-def newest_of_partitions(root: Root) -> Purge | None:
+def newest_of_partitions(root: Root, *, but_damaged: bool = False) -> Purge | None:
     """Of the partition that went last. Raises StoreError."""
-    return next((purge for purge in purges(root, newest_first=True) if purge.what == "partition"), None)
+    found = purges(root, newest_first=True, but_damaged=but_damaged)
+    return next((purge for purge in found if purge.what == "partition"), None)
 
 
 def rewritings(root: Root) -> dict[int, Purge]:
@@ -136,17 +149,20 @@ def rewritings_by_name(root: Root) -> dict[str, Purge]:
 
 
 def _of_plates(root: Root) -> Iterator[Purge]:
-    with root.reading() as txn, txn.cursor(root.purges) as cursor:
-        for encoded in cursor.iternext(keys=False):
-            with contextlib.suppress(msgspec.MsgspecError):  # `problems` tells of damaged ones
-                purge = msgspec.json.decode(encoded, type=Purge)
-                if purge.what == "plates":
-                    yield purge
+    return (purge for purge in purges(root, but_damaged=True) if purge.what == "plates")
 
 
-def lost(root: Root) -> dict[int, Purge]:
+def lost(root: Root, *, but_damaged: bool = False) -> dict[int, Purge]:
     """What was lost with damaged days, by the number before it. Raises StoreError."""
-    return {purge.first_seq - 1: purge for purge in purges(root) if purge.what == "lost"}
+    return {purge.first_seq - 1: purge for purge in purges(root, but_damaged=but_damaged) if purge.what == "lost"}
+
+
+def lost_ranges(root: Root) -> dict[int, int]:
+    """For the last number of what was lost with damaged days, the one before it. Raises StoreError."""
+    before: dict[int, int] = {}
+    for entry in lost(root).values():
+        before[entry.last_seq] = before.get(entry.first_seq - 1, entry.first_seq - 1)
+    return before
 
 
 def is_genuine(purge: Purge) -> bool:
@@ -163,7 +179,7 @@ def problems(root: Root) -> Iterator[str]:
         for encoded in cursor.iternext(keys=False):
             number += 1
             try:
-                purge = msgspec.json.decode(encoded, type=Purge)
+                purge = _decoded(encoded)
                 genuine = is_genuine(purge)
             except (msgspec.MsgspecError, ValueError):
                 yield f"purge {number} is damaged"
@@ -181,6 +197,13 @@ def problems(root: Root) -> Iterator[str]:
                     yield f"purge {purge.number} does not follow the partition that was purged before"
                 end = purge.last_seq, purge.end
             number, previous = purge.number, hashlib.sha256(encoded).hexdigest()
+
+
+def _decoded(encoded: bytes) -> Purge:
+    """Raises msgspec.MsgspecError, ValueError."""
+    purge = msgspec.json.decode(encoded, type=Purge)
+    _ = purge.begin, purge.end
+    return purge
 
 
 def _end(noted: tuple[int, str]) -> End:

@@ -12,7 +12,8 @@ So a new file is made, into which no plate is ever written, beside the old one:
     4  <name>.1           it is the partition; of two with the same first number, the higher version counts
     5  .gone-<name>       the old one; the pictures that nothing names any more are deleted, then the folder
 
-A crash before the third leaves all as it was, and from then on the next start finishes it. But if anything is held
+A crash before the third leaves all as it was, and from then on the next start finishes it, if what it reads there is
+what was decided: else the old one stays, and it is done anew. But if anything is held
 between the third and the fourth, it is forgotten and done anew: whoever held it was told that it is there. A name of
 its own keeps searches that have the old file open from leaving columns of it in the new folder.
 
@@ -103,10 +104,15 @@ def rewrite(old: Partition, new: Partition, *, stays: Stays, pseudonyms: Pseudon
             batch.write()
         yield Progress("writing without plates")
     yield from _copy_superseded(old, new)
-    before, after = old.environment.entries(), new.environment.entries()
-    if lacking := [name for name in _COPIED if before.get(name.encode()) != after.get(name.encode())]:
-        raise StoreError(f"the copy lacks some {lacking[0]}", place=str(new.path), cure="it is tried again")
+    if lacks := lacking(old, new):
+        raise StoreError(f"the copy lacks some {lacks}", place=str(new.path), cure="it is tried again")
     return done
+
+
+def lacking(old: Partition, new: Partition) -> str:
+    """The table of a rewritten partition that has not as many entries as before; empty: none. Raises StoreError."""
+    before, after = old.environment.entries(), new.environment.entries()
+    return next((name for name in _COPIED if before.get(name.encode()) != after.get(name.encode())), "")
 
 
 def _note(new: Partition, txn: lmdb.Transaction[bytes], seq: int, row: bytes, done: Rewritten) -> None:

@@ -35,6 +35,7 @@ from anpr.store.batch import Batch
 from anpr.store.blocks import Block, read_block
 from anpr.store.chain import NO_END, Link, Proof
 from anpr.store.choosing import Choose
+from anpr.store.crash import look_after_crash
 from anpr.store.deleting import Progress
 from anpr.store.environment import Environment
 from anpr.store.evidence import EvidenceFolder
@@ -108,8 +109,7 @@ class Store:
 
         `box` names this machine in the events that are written. Opened for writing, a store of an older schema is made
         new, after a copy of it was put into `before-schema-5`. A deletion that was cut off is left to `finish`. Raises
-        StoreError if another process has the store open for writing, if it was written by a newer anpr, or if it is
-        damaged.
+        StoreError if another process writes to it, if a newer anpr has written it, or if it is damaged (crash.py).
         """
         path = Path(path)
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", box):
@@ -124,6 +124,7 @@ class Store:
                 path.mkdir(mode=0o770, parents=True, exist_ok=True)
                 lock = lock_for_writing(path)
                 undo.callback(os.close, lock)
+                look_after_crash(path, clock=clock)
                 migrated_from = migrate(path, map_size_bytes=map_size_bytes)
             root = Root.open(path, read_only=read_only, map_size_bytes=map_size_bytes)
             undo.callback(root.close)
@@ -143,7 +144,7 @@ class Store:
         self.audit.prepare()
         self._removal = Removal(self.root, self.partitions, self.evidence, key, box=self.box, clock=self._clock)
         self._hiding = Pseudonymising(self.root, self.partitions, self.evidence, key, box=self.box, clock=self._clock)
-        self._hiding.finish()
+        self._hiding.finish(of_earlier_life=True)
         self.epoch = self.root.begin_epoch()
 
     def __enter__(self) -> Self:

@@ -179,6 +179,22 @@ def test_no_worker_outlives_a_killed_hub(daemon: Daemon) -> None:
         time.sleep(0.02)
 
 
+def test_a_daemon_that_died_of_a_fatal_signal_looks_through_its_store_at_the_next_start(site: Path) -> None:
+    daemon = Daemon(site)
+    try:
+        daemon.wait_for(lambda: bool(daemon.events("worker_started")))
+        daemon.process.send_signal(signal.SIGABRT)
+        assert daemon.process.wait(10) == -signal.SIGABRT
+        daemon = Daemon(site)
+        daemon.wait_for(lambda: bool(daemon.events("hub_opened")))
+        (crashed,) = daemon.events("store_crashed")
+        assert crashed["said"] == "Fatal Python error: Aborted"
+        assert daemon.events("store_looked_through")[0]["left"] == 0
+    finally:
+        daemon.process.kill()
+        daemon.process.wait()
+
+
 def test_a_second_daemon_on_the_same_store_is_refused(daemon: Daemon, site: Path) -> None:
     daemon.wait_for(lambda: bool(daemon.events("worker_started")))
     other = subprocess.run(

@@ -3,9 +3,11 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from making_records import make_hit, make_jpeg, make_sighting
 from typer.testing import CliRunner, Result
 
@@ -16,6 +18,12 @@ from anpr.store import Store
 from anpr.store.audit import AuditLog
 
 REASON = ("--purpose", "a theft", "--case", "17/2026")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
 
 
 def run(*arguments: object) -> Result:
@@ -187,15 +195,21 @@ def test_evidence_leaves_the_box_and_is_verified(folder: Path, tmp_path: Path) -
 def test_audit_is_shown_and_verified(folder: Path) -> None:
     for _ in range(3):
         assert run("search", *REASON, "--store", folder, "--plate", "30A*").exit_code == 0
-    shown = run("audit", "show", "--store", folder, "--last", "2").stdout.splitlines()
+    shown = run("audit", "show", *REASON, "--store", folder, "--last", "2").stdout.splitlines()
     assert len(shown) == 2
     assert "search  3 rows  17/2026: a theft  plate=30A*" in shown[1]
-    assert json.loads(run("audit", "show", "--store", folder, "--json").stdout.splitlines()[0])["number"] == 1
+    first, *_, newest = run("audit", "show", *REASON, "--store", folder, "--json").stdout.splitlines()
+    assert json.loads(first)["number"] == 1
+    assert [json.loads(newest)[name] for name in ("verb", "rows", "asked")] == ["audit", 2, {"last": 2}]
+    assert asked(folder)[3:] == [("audit", 2), ("audit", 4)]
+    assert run("audit", "show", "--store", folder).exit_code == 2
+    assert run("audit", "show", *REASON, "--store", folder / "absent").stdout == ""
+    assert not (folder / "absent").exists()
     result = run("audit", "verify", "--store", folder, "--json")
     assert result.exit_code == 0
     head = json.loads(result.stdout)["head"]
     assert run("audit", "verify", "--store", folder, "--head", head).exit_code == 0
-    assert run("audit", "verify", "--store", folder, "--head", head.replace("3:", "2:")).exit_code == 1
+    assert run("audit", "verify", "--store", folder, "--head", head.replace("5:", "2:")).exit_code == 1
     assert run("audit", "verify", "--store", folder, "--head", "x").exit_code == 2
     log = folder / "audit" / "log.jsonl"
     log.write_bytes(log.read_bytes().replace(b'"rows":3', b'"rows":1', 1))

@@ -25,6 +25,8 @@ from anpr.store.retention import DAY_SECONDS, Retention
 
 DAYS, A_DAY = 3, 40
 LAST = DAYS * A_DAY
+OTHER = 54_321, 54_322
+"""User and group of a box."""
 
 
 def scribble(data: Path) -> None:
@@ -187,6 +189,50 @@ def test_the_day_before_a_damaged_one_stays_no_longer_for_it(box: Box) -> None:
     assert [each.what for each in box.store.purges()] == ["lost", "partition"]
     box.stop()
     assert check(box.folder, clock=box.clock).problems == []
+
+
+def owners(folder: Path) -> set[tuple[int, int]]:
+    return {(each.stat().st_uid, each.stat().st_gid) for each in (folder, *folder.rglob("*"))}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_makes_of_a_restored_backup_belongs_to_the_box(box: Box) -> None:
+    """A backup has neither locks nor keys: they are made now."""
+    overwrite(data_of(box, 1))
+    overwrite(data_of(box, 2))
+    for name in ("writer.lock", "lock.mdb", "evidence.key_secret", "evidence.key"):
+        (box.folder / name).unlink()
+    for each in (box.folder.parent, box.folder, *box.folder.rglob("*")):
+        os.chown(each, *OTHER)
+    assert len(mend(box)) == 2
+    assert owners(box.folder) == {OTHER}
+    assert [line.user_id for line in AuditLog(box.folder, clock=box.clock).lines()] == [0]
+    assert check(box.folder, clock=box.clock).problems == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_lies_elsewhere_is_not_given_away(box: Box) -> None:
+    """A box that was broken into may have put it there."""
+    elsewhere = box.folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "one").write_text("x")
+    (elsewhere / "two").write_text("x")
+    for each in (box.folder, *box.folder.rglob("*")):
+        os.chown(each, *OTHER)
+    (box.folder / "hard").hardlink_to(elsewhere / "one")
+    (box.folder / "soft").symlink_to(elsewhere / "two")
+    (box.folder / "days/all").symlink_to(elsewhere)
+    mend(box)
+    assert owners(elsewhere) == {(0, 0)}
+
+
+def test_who_is_neither_root_nor_the_owner_is_refused(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    overwrite(data_of(box, 1))
+    monkeypatch.setattr(os, "geteuid", lambda: OTHER[0])
+    before = sorted(box.folder.rglob("*"))
+    with pytest.raises(StoreError, match="belongs to another account"):
+        mend(box)
+    assert sorted(box.folder.rglob("*")) == before
 
 
 def test_nothing_is_done_if_no_day_is_damaged(box: Box) -> None:

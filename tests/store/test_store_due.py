@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anpr.store.due import Due, Shelf, next_due
+from anpr.store.due import Due, Shelf, all_due
 from anpr.store.retention import DAY_SECONDS, Policy, Retention, Watermarks
 from anpr.store.trust import Age
 
@@ -24,7 +24,7 @@ def shelf(number: int, days_old: float | None, *, thinned: bool = False, sure: b
 def due(
     *shelves: Shelf, policy: Policy = DEFAULT, acknowledged_seq: int = 0, crowded: bool = False, many: bool = False
 ) -> Due | None:
-    return next_due(
+    found = all_due(
         shelves,
         policy,
         now_seconds=NOW,
@@ -32,6 +32,7 @@ def due(
         crowded=crowded,
         too_many_pictures=many,
     )
+    return next(found, None)
 
 
 def test_a_partition_goes_when_all_of_it_is_old_enough() -> None:

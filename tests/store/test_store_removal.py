@@ -24,6 +24,7 @@ from anpr.records import Event, Hit
 from anpr.store import Query, Store
 from anpr.store.bundle import verify_bundle, write_bundle
 from anpr.store.checking import check
+from anpr.store.forecast import audit_begins_of
 from anpr.store.keys import pack_seq
 
 DAY = 86_400.0
@@ -322,6 +323,24 @@ def test_a_purge_that_was_altered_or_taken_away_shows(
             else:
                 txn.put(pack_seq(1), msgspec.json.encode(altered), db=store.root.purges)
     assert any(wanted in problem for problem in check(filled, clock=clock).problems)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff" * 40, b'{"number": 1}', "hex"])
+def test_a_damaged_purge_is_told_and_the_check_goes_on(filled: Path, clock: ManualClock, damage: bytes | str) -> None:
+    with Store.open(filled, clock=clock) as store:
+        purge(store)
+        entry = store.purges()[0]
+        if isinstance(damage, str):
+            damage = msgspec.json.encode(msgspec.structs.replace(entry, chain_end=(13, damage)))
+        with store.root.writing() as txn:
+            txn.put(pack_seq(1), damage, db=store.root.purges)
+    found = check(filled, clock=clock, pictures=True)
+    assert any("purge 1 is damaged" in problem for problem in found.problems)
+    assert found.counters.total("events_checked") == (DAYS - 1) * (A_DAY + 2)
+    assert found.counters.total("kept_checked") > 0
+    assert audit_begins_of(filled) == []
+    with Store.open(filled, clock=clock, read_only=True) as store, pytest.raises(StoreError, match="journal of purges"):
+        store.purges()
 
 
 def test_a_day_that_was_removed_by_hand_shows(filled: Path, clock: ManualClock) -> None:
