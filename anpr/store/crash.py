@@ -3,7 +3,8 @@
     crashed   what a process said when it died so; and which files were found whole since
 
 A start after such a death looks through all files before it trusts them, so that it dies once and not again and again.
-A power cut or kill -9 leaves nothing there: it damages no file.
+A power cut or kill -9 leaves nothing there: it damages no file. Nor does it look after a death far from the store, say
+of a watchdog: it would keep the cameras waiting for nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ MOST_SECONDS = 120.0
 """Of a start that looks: systemd gives it three minutes. The next one goes on."""
 
 _WHOLE = "whole: "
+_FRAME = "  File "
+_OURS = "anpr/store/"
+"""In the frames of who came to a damaged page."""
 
 
 @contextmanager
@@ -60,6 +64,11 @@ def look_after_crash(path: Path, *, clock: Clock) -> None:
     if not said or not (path / DATA).is_file():
         return
     log, began_seconds = structlog.get_logger(), clock.monotonic_seconds()
+    frames = [line for line in said if line.startswith(_FRAME)]
+    if frames and not any(_OURS in frame for frame in frames):
+        log.warning("store_crashed", said=said[0], files=0)
+        os.truncate(note, 0)
+        return
     whole = {line.removeprefix(_WHOLE) for line in said if line.startswith(_WHOLE)}
     left = {name: folder for folder in folders_of(path) if (name := str(folder.relative_to(path))) not in whole}
     log.warning("store_crashed", said=said[0], files=len(left))

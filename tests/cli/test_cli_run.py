@@ -179,7 +179,7 @@ def test_no_worker_outlives_a_killed_hub(daemon: Daemon) -> None:
         time.sleep(0.02)
 
 
-def test_a_daemon_that_died_of_a_fatal_signal_looks_through_its_store_at_the_next_start(site: Path) -> None:
+def test_a_daemon_that_died_of_a_fatal_signal_says_so_at_the_next_start(site: Path) -> None:
     daemon = Daemon(site)
     try:
         daemon.wait_for(lambda: bool(daemon.events("worker_started")))
@@ -189,7 +189,8 @@ def test_a_daemon_that_died_of_a_fatal_signal_looks_through_its_store_at_the_nex
         daemon.wait_for(lambda: bool(daemon.events("hub_opened")))
         (crashed,) = daemon.events("store_crashed")
         assert crashed["said"] == "Fatal Python error: Aborted"
-        assert daemon.events("store_looked_through")[0]["left"] == 0
+        looked = crashed["files"] > 0  # if the signal came while the store was at work
+        assert bool(daemon.events("store_looked_through")) is looked
     finally:
         daemon.process.kill()
         daemon.process.wait()

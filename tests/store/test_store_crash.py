@@ -105,6 +105,17 @@ def test_of_the_file_of_no_day_only_a_backup_cures(folder: Path, clock: ManualCl
     assert "set-aside" not in str(told.value)
 
 
+def test_after_a_death_far_from_the_store_nothing_is_looked_through(folder: Path, clock: ManualClock) -> None:
+    (folder / NOTE).write_text(
+        "Fatal Python error: Aborted\n\nCurrent thread 0x7 (most recent call first):\n"
+        '  File "/opt/anpr/lib/python3.11/site-packages/anpr/engine/attendant.py", line 90 in turn\n'
+    )
+    with structlog.testing.capture_logs() as logs:
+        look_after_crash(folder, clock=clock)
+    assert [(each["event"], each["files"]) for each in logs] == [("store_crashed", 0)]
+    assert (folder / NOTE).read_bytes() == b""
+
+
 def test_a_start_looks_no_longer_than_it_may_and_the_next_goes_on(
     folder: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
