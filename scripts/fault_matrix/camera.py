@@ -81,6 +81,11 @@ class Session:
         self.writer.write(b"".join(b"$\0" + len(packet).to_bytes(2, "big") + packet for packet in packets))
         return True
 
+    def report(self, wall_seconds: float, *, stamp: int) -> None:
+        """Tell it how late it is by the camera's clock at a time stamp."""
+        packet = self.packetiser.report(wall_seconds, stamp=self.first_stamp + stamp)
+        self.writer.write(b"$\1" + len(packet).to_bytes(2, "big") + packet)
+
 
 class CameraServer:
     """The server; one for each process."""
@@ -93,6 +98,8 @@ class CameraServer:
         self.mode: str = options.mode
         self.bare_pictures: int = options.bare_pictures
         self.stamp_shift = 0
+        self.clock_error: float | None = None
+        """Seconds by which the camera's wall clock, which it then tells once a second, is wrong."""
         self.switched_at = 0
         self.nonce = f"{random.getrandbits(64):x}"
         self.sessions: set[Session] = set()
@@ -142,6 +149,9 @@ class CameraServer:
                 ticks = CLOCK_HZ * ((number - session.first_number) * show.repeats + turn)
                 stamp = round(ticks / (PICTURES_PER_SECOND * show.repeats)) + self.stamp_shift
                 sent = session.send(units, show.codec, stamp=stamp)
+                if self.clock_error is not None and sent and turn == 0 and number % round(PICTURES_PER_SECOND) == 0:
+                    session.report(time.time() + self.clock_error, stamp=stamp)
+                    self.note("reported", clock_error=self.clock_error)
                 got += sent and turn == 0
                 key = key or (sent and show.keys[first] and not bare)
         self.note("picture", number=number, clients=len(players), got=got, key=key)
@@ -235,6 +245,7 @@ class CameraServer:
         self.password = order.get("password", self.password)
         self.bare_pictures = order.get("bare_pictures", self.bare_pictures)
         self.stamp_shift += round(order.get("stamp_shift_seconds", 0.0) * CLOCK_HZ)
+        self.clock_error = order.get("clock_error_seconds", self.clock_error)
         if order.get("kick"):
             for session in self.sessions:
                 session.writer.transport.abort()

@@ -190,11 +190,11 @@ ROWS = (
     Fault(
         name="gpu-out-of-memory", code="G3",
         does="the GPU's memory is taken by another program", must="reduced, told, never dying in a loop",
-        impossible="this pipeline runs on the CPU alone; comes with the GPU pipeline",
+        impossible="the matrix plays a daemon on the CPU alone",
     ),
     Fault(
         name="gpu-vanishes", code="G4",
         does="the GPU is gone for the driver", must="ends itself within 60 s, to be started anew",
-        impossible="this pipeline runs on the CPU alone; comes with the GPU pipeline",
+        impossible="the matrix plays a daemon on the CPU alone",
     ),
 )  # fmt: skip

@@ -21,7 +21,7 @@ class Fault:
     name: str
     code: str
     """The number in the list of faults: C1 to C14 cameras, G1 to G6 compute, D1 to D11 delivery, S1 to S10 storage,
-    T1 time, H1 to H5 host."""
+    T1 and T2 time, F1 to F4 configuration and lists, H1 to H5 host."""
     does: str
     must: str
     run: Callable[[Stage], None] | None = None

@@ -22,6 +22,10 @@ from anpr.records import Sighting
 PLATES = tuple(f"30A{number:05d}" for number in range(10_000, 10_500))
 LISTED = PLATES[::10]
 CAMERA, SITE = "made-up", "fault-site"
+LISTED_SHARE = 0.1
+_DAY_SECONDS = 86_400.0
+_VIET_NAM_SECONDS = 7 * 3600.0
+"""Ahead of UTC, where a day of the store begins."""
 _QUAD = ((100.5, 200.25), (180.5, 201.0), (180.0, 230.0), (100.0, 229.5))
 _SIZES = {"plate": (48, 160), "overview": (180, 320)}
 
@@ -38,15 +42,15 @@ class _Jpeg:
         return b"\xff\xd8\xff\xfe" + (len(mark) + 2).to_bytes(2, "big") + mark + self.body[2:]
 
 
-def passages(clock: Clock, *, seed: int) -> Iterator[Passage]:
-    """Without end; `clock` dates them."""
+def passages(clock: Clock, *, seed: int, by_day: bool = False) -> Iterator[Passage]:
+    """Without end; `clock` dates them. `by_day`: what is on no list passes on one day only."""
     chance = random.Random(seed)
     pictures = {kind: _Jpeg(_noise(*size, seed=seed)) for kind, size in _SIZES.items()}
     track = 0
     while True:
         track += 1
         now = clock.wall_seconds()
-        preview = _sighting(chance.choice(PLATES), track, now)
+        preview = _sighting(_of_day(chance, now) if by_day else chance.choice(PLATES), track, now)
         taken = (
             Picture("plate", pictures["plate"].stamped()),
             Picture("overview", pictures["overview"].stamped()),
@@ -54,6 +58,14 @@ def passages(clock: Clock, *, seed: int) -> Iterator[Passage]:
         yield Passage(preview, taken, clock.monotonic_seconds())
         final = msgspec.structs.replace(preview, revision=1, state="final", last_seconds=clock.wall_seconds())
         yield Passage(final, taken, clock.monotonic_seconds())
+
+
+def _of_day(chance: random.Random, now: float) -> str:
+    """A listed plate, or one that begins with 30B and the day's number."""
+    if chance.random() < LISTED_SHARE:
+        return chance.choice(LISTED)
+    day = int((now + _VIET_NAM_SECONDS) // _DAY_SECONDS)
+    return f"30B{100 + day % 900}{chance.randrange(100):02d}"
 
 
 def _sighting(text: str, track: int, now: float) -> Sighting:

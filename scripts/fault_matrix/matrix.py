@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from scripts.fault_matrix import (
+    aside_rows,
     calm_rows,
     camera_rows,
     centre_rows,
     compute_rows,
+    config_rows,
     damage_rows,
     delivery_rows,
     host_rows,
@@ -14,10 +16,12 @@ from scripts.fault_matrix import (
     key_rows,
     line_rows,
     picture_rows,
+    pseudonym_rows,
     rolling_rows,
     storage_rows,
     stream_rows,
     time_rows,
+    web_rows,
 )
 from scripts.fault_matrix.fault import Fault
 
@@ -32,10 +36,14 @@ FAULTS: tuple[Fault, ...] = (
     *centre_rows.ROWS,
     *line_rows.ROWS,
     *key_rows.ROWS,
+    *web_rows.ROWS,
     *storage_rows.ROWS,
     *rolling_rows.ROWS,
+    *pseudonym_rows.ROWS,
     *damage_rows.ROWS,
+    *aside_rows.ROWS,
     *time_rows.ROWS,
+    *config_rows.ROWS,
     *host_rows.ROWS,
 )
 

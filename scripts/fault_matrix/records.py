@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,22 +49,38 @@ def names_of(rows: dict[int, list[Any]]) -> dict[int, str]:
     return {seq: f"{row[0]}.{row[4]['id']}.{row[4]['revision']}" for seq, row in rows.items()}
 
 
+def has_pseudonym(row: list[Any]) -> bool:
+    """Whether a row is of a passage whose plate gave way to a pseudonym (docs/operate.md)."""
+    return row[0] == "sighting" and str(row[4]["text"]).startswith("~")
+
+
 def kept_events(store: Path) -> dict[int, list[Any]]:
     """The rows that have outlived the partition they were in, by their number."""
     rows = read_table(store, b"kept_events")
     return {int.from_bytes(key, "big"): msgspec.msgpack.decode(value) for key, value in rows.items()}
 
 
-class PurgedNumbers:
+class Numbers:
+    """Of events, a range for each entry of the store's journal."""
+
+    def __init__(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        self.ranges = [(each["first_seq"], each["last_seq"]) for each in entries]
+
+    def __contains__(self, seq: int) -> bool:
+        return any(first <= seq <= last for first, last in self.ranges)
+
+
+class PurgedNumbers(Numbers):
     """Numbers of events that the store says to have deleted on purpose."""
 
     def __init__(self, store: Path) -> None:
-        purges = [msgspec.json.decode(value) for value in read_table(store, b"purges").values()]
-        self.count = len(purges)
-        self._ranges = [(each["first_seq"], each["last_seq"]) for each in purges if each["what"] == "partition"]
-
-    def __contains__(self, seq: int) -> bool:
-        return any(first <= seq <= last for first, last in self._ranges)
+        entries = [msgspec.json.decode(value) for value in read_table(store, b"purges").values()]
+        super().__init__(each for each in entries if each["what"] == "partition")
+        self.count = len(entries)
+        self.lost = Numbers(each for each in entries if each["what"] == "lost")
+        """Of days that were damaged and set aside."""
+        self.without_plate = Numbers(each for each in entries if each["what"] == "plates")
+        """Of days whose plates gave way to pseudonyms, but for what hits name."""
 
 
 def damaged_evidence(store: Path) -> list[str]:

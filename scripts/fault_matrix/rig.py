@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,14 @@ from scripts.fault_matrix.ioc import read_ledger
 from scripts.fault_matrix.made_up import CAMERA, LISTED
 from scripts.fault_matrix.play import Play, exchange
 from scripts.fault_matrix.processes import die_with_parent
-from scripts.fault_matrix.records import PurgedNumbers, damaged_pictures, kept_events, names_of, stored_events
+from scripts.fault_matrix.records import (
+    PurgedNumbers,
+    damaged_pictures,
+    has_pseudonym,
+    kept_events,
+    names_of,
+    stored_events,
+)
 from scripts.fault_matrix.sockets import free_port
 from scripts.fault_matrix.tail import Tail
 from scripts.fault_matrix.world import ROOT
@@ -131,6 +138,10 @@ class Rig(Play):
         """Lines of the hub's book from a monotonic time on."""
         return [entry for entry in self._book.entries() if entry["event"] == event and entry["at"] >= since]
 
+    def acknowledged(self) -> set[int]:
+        """Numbers of the events that the operations centre has."""
+        return {entry["seq"] for entry in read_ledger(self._ledger)}
+
     def told(self, *, since: float = 0.0) -> list[dict[str, Any]]:
         """What it has told."""
         return self.book("told", since=since)
@@ -153,21 +164,26 @@ class Rig(Play):
         self.log.entries()
         return " | ".join(self.log.other_lines[-3:]) or str(self.log.entries()[-1:])
 
-    def require_kept(self) -> None:
-        """All that was ever told must be in the store, under the same name, with its pictures whole.
+    def require_kept(self, *, set_aside: Container[int] = ()) -> None:
+        """All that was ever told must be in the store, under the same name, with its pictures whole; but for those of
+        passages whose plate is a pseudonym by now, and for numbers that the row has had `set_aside`.
 
         Asked while no hub lives, or while nobody cuts its power.
         """
         names: dict[int, set[str]] = {}
         for entry in (*self.told(), *read_ledger(self._ledger)):
             names.setdefault(entry["seq"], set()).add(entry["id"])
-        stored, kept = self._stored(), names_of(kept_events(self.store))
+        rows = self._rows()
+        stored, kept = names_of(rows), names_of(kept_events(self.store))
         purged = PurgedNumbers(self.store)
+        bare = {seq for seq, row in rows.items() if seq in purged.without_plate and has_pseudonym(row)}
         newest = _newest_revisions([*stored.values(), *kept.values()])
 
         def is_there(seq: int, told: set[str]) -> bool:
             """As it was told; or it was purged on purpose, and if it was a hit, its newest revision is kept."""
             there = stored.get(seq, kept.get(seq))
+            if there is None and seq in set_aside and seq in purged.lost:
+                return True
             if there is not None or seq not in purged:
                 return there in told
             hits = [name.rpartition(".") for name in told if name.startswith("hit.")]
@@ -175,7 +191,7 @@ class Rig(Play):
 
         lost = sorted(seq for seq, told in names.items() if not is_there(seq, told))
         twice = sorted(seq for seq, told in names.items() if len(told) > 1)
-        present = stored.keys() | kept.keys()
+        present = (stored.keys() | kept.keys()) - bare
         pictures = {picture for entry in self.told() if entry["seq"] in present for picture in entry["pictures"]}
         damaged = damaged_pictures(self.store, pictures if purged.count else pictures - self._whole)
         self._whole |= pictures - set(damaged)
@@ -196,27 +212,27 @@ class Rig(Play):
     def require_delivered(self) -> None:
         """What is stored now must reach the operations centre soon, as long as the hub lives."""
         stored = self._stored()
-        arrived = self.until(
-            lambda: stored.keys() <= {entry["seq"] for entry in read_ledger(self._ledger)}, CAUGHT_UP_SECONDS
-        )
-        missing = sorted(stored.keys() - {entry["seq"] for entry in read_ledger(self._ledger)})
+        arrived = self.until(lambda: stored.keys() <= self.acknowledged(), CAUGHT_UP_SECONDS)
+        missing = sorted(stored.keys() - self.acknowledged())
         self.outcome.notes["delivered"] = len(stored) - len(missing)
         self.require(arrived is not None, "every stored event delivered", f"{len(missing)} missing, {missing[:5]}")
 
-    def close_books(self) -> None:
+    def close_books(self, *, set_aside: Container[int] = ()) -> None:
         """Judge all: delivered while the hub lives, kept when it has stopped as an operator stops it."""
         self.require_delivered()
         code = self.stop()
         self.require(code == 0, f"exit code 0 within {END_SECONDS:g} s of SIGTERM", f"{code}: {self.last_words()}")
-        self.require_kept()
+        self.require_kept(set_aside=set_aside)
         self.outcome.notes["stored"] = len(self._stored())
 
     def _stored(self) -> dict[int, str]:
+        return names_of(self._rows())
+
+    def _rows(self) -> dict[int, list[Any]]:
         try:
-            rows = stored_events(self.store)
+            return stored_events(self.store)
         except lmdb.Error as error:
             raise RuntimeError(f"the store cannot be read: {error}") from error
-        return names_of(rows)
 
     def write_site(
         self,

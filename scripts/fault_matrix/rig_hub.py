@@ -35,6 +35,7 @@ from anpr.engine.keep_options import policy_of
 from anpr.errors import AnprError
 from anpr.records import CoverageGap, Event, Hit
 from anpr.store import Store
+from anpr.store.pseudonym_key import present_key
 from anpr.store.rows import kind_of
 from scripts.fault_matrix.made_up import passages
 from scripts.fault_matrix.processes import die_with_parent
@@ -64,6 +65,9 @@ class Life:
     """A file with the seconds by which the wall clock is wrong."""
     purges: bool = False
     """Whether the oldest partition is purged as soon as there are more than three; what hits name stays."""
+    pseudonyms: bool = False
+    """Whether pseudonyms take the place of plates in each day that is over, each plate passing on one day only; what
+    hits name stays."""
     seed: int = 0
 
 
@@ -172,22 +176,42 @@ class Purges:
             self._slices = self._store.purge(oldest, choose=lambda _: _is_hit, reason="retention")
 
 
+class Rewrites:
+    """Days written anew without plates, a slice at each turn, as the box's keeper does it when they are old."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._looked: set[int] = set()
+        self._slices: Iterator[object] = iter(())
+
+    def turn(self) -> None:
+        """Do a slice, if there is anything to do; what an earlier life has left the keeper finishes first."""
+        if next(self._slices, None) is not None or self._store.unfinished:
+            return
+        over = (each for each in self._store.partitions.all[:-1] if each.first_seq not in self._looked)
+        if (day := next(over, None)) is not None:
+            self._looked.add(day.first_seq)
+            key = present_key(self._store.path)
+            self._slices = self._store.pseudonymise(day, choose=lambda _: _is_hit, reason="retention", pseudonyms=key)
+
+
 def _is_hit(event: Event) -> bool:
     return isinstance(event.record, Hit)
 
 
 def _feed(hub: Hub, life: Life, clock: ShiftedClock, book: Book, stop: threading.Event) -> None:
-    vehicles = passages(clock, seed=life.seed)
+    vehicles = passages(clock, seed=life.seed, by_day=life.pseudonyms)
     due = alive_due = time.monotonic()
     taken = 0
-    purges = Purges(hub.store) if life.purges else None
+    chores = [*([Purges(hub.store)] if life.purges else ()), *([Rewrites(hub.store)] if life.pseudonyms else ())]
     while not stop.is_set():
         now = time.monotonic()
         if hub.full:
             due = now
         while due <= now and not hub.full and taken != (life.most or -1):
             passage = next(vehicles)
-            book.note("taken", id=f"sighting.{passage.sighting.id}.{passage.sighting.revision}")
+            seen = passage.sighting
+            book.note("taken", id=f"sighting.{seen.id}.{seen.revision}", text=seen.text)
             hub.take(passage)
             taken += 1
             due += 1.0 / life.rate
@@ -196,8 +220,8 @@ def _feed(hub: Hub, life: Life, clock: ShiftedClock, book: Book, stop: threading
             hub.mark_alive()
             counts = {f"{name}.{reason}": count for (name, reason), count in hub.totals().counts.items()}
             book.note("counted", counts=counts, consumers={each.name: each.connected for each in hub.consumers})
-        if purges is not None and not hub.failing:
-            purges.turn()
+        for chore in chores if not hub.failing else ():
+            chore.turn()
         wait = min(hub.tick(), max(0.0, due - time.monotonic()) if taken != (life.most or -1) else 0.2)
         select.select(hub.files, (), (), wait)
 

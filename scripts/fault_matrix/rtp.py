@@ -12,6 +12,9 @@ Codec = Literal["h264", "h265"]
 CLOCK_HZ = 90_000
 PAYLOAD_TYPE = 96
 MOST_PAYLOAD_BYTES = 1400
+_SENDER_REPORT = 200
+_NTP_SECONDS = 2_208_988_800
+"""From 1900, where NTP begins, to 1970."""
 _START_CODE = re.compile(rb"\x00\x00\x00?\x01")
 _H264_PARAMETER_SETS = frozenset({7, 8})
 _H265_PARAMETER_SETS = frozenset({32, 33, 34})
@@ -67,3 +70,10 @@ class Packetiser:
             self.sequence += 1
             packets.append(head + body)
         return packets
+
+    def report(self, wall_seconds: float, *, stamp: int) -> bytes:
+        """An RTCP sender report (RFC 3550, 6.4.1): by the camera's clock it is so late at the time stamp `stamp`."""
+        ntp = round((wall_seconds + _NTP_SECONDS) * (1 << 32)) & (1 << 64) - 1
+        return struct.pack(
+            ">BBHIQIII", 0x80, _SENDER_REPORT, 6, self.ssrc, ntp, stamp & 0xFFFFFFFF, self.sequence & 0xFFFFFFFF, 0
+        )

@@ -1,4 +1,5 @@
-"""Wall clocks that jump or are wrong from the start (T1). libfaketime bends the wall clock of the daemon alone."""
+"""Wall clocks that jump or are wrong from the start, the box's (T1) and a camera's (T2). libfaketime bends that of the
+daemon alone."""
 
 from __future__ import annotations
 
@@ -103,6 +104,20 @@ def _require_calm(stage: Stage, before: set[int], began: float) -> None:
     stage.require(not crashed, "no traceback in the log", crashed[:1])
 
 
+def camera_clock(stage: Stage) -> None:
+    """The first camera tells the time in its stream: right, then an hour and a year wrong, then 1970."""
+    stage.start_daemon()
+    for error in (0.0, HOUR, -HOUR, YEAR, -time.time())[: stage.times]:
+        began = time.monotonic()
+        stage.first.order(clock_error_seconds=error)
+        stage.outcome.times += 1
+        stage.wait(CALM_SECONDS)
+        told = [entry for entry in stage.first.book("reported", since=began) if entry["clock_error"] == error]
+        stage.require(told, "the camera to tell the time", error)
+    stage.close_books()
+    stage.require_times()
+
+
 _MUST = (
     "the step counted, no process restarted, no camera said to be away for hours, every vehicle told once with the time"
     " that the clock showed, nothing purged, all delivered"
@@ -123,5 +138,10 @@ ROWS = (
         name="clock-1970", code="T1", needs=("faketime",), run=wrong_at_start,
         times=1, store_keys=_ONE_DAY, does="a box that keeps things for a day starts in 1970 and learns the time later",
         must=_MUST,
+    ),
+    Fault(
+        name="camera-clock-wrong", code="T2", run=camera_clock, times=5,
+        does="a camera's sender reports (RTCP) tell the time: right, an hour ahead, an hour back, a year ahead, 1970",
+        must="every vehicle told once, with the box's time, times in order",
     ),
 )  # fmt: skip

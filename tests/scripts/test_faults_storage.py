@@ -73,6 +73,7 @@ socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1\\nSTATUS=x", n
 class Purged:
     def __init__(self, numbers: range) -> None:
         self.numbers, self.count = numbers, 1
+        self.lost = self.without_plate = range(0)
 
     def __contains__(self, seq: int) -> bool:
         return seq in self.numbers
