@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,8 +117,8 @@ def _check_events(store: Store, finding: Finding, *, pictures: bool) -> None:
     seq, _ = _purged_to(store)
     last_seq = max(store.last_seq, seq)
     first_seq = store.partitions.all[0].first_seq if store.partitions.all else last_seq + 1
-    lost_after = lost(store.root, but_damaged=True)
-    if first_seq != seq + 1 and store.root.old is None and not _is_lost(lost_after, seq, first_seq - 1):
+    entries = lost(store.root, but_damaged=True).values()
+    if first_seq != seq + 1 and store.root.old is None and not _is_lost(entries, seq, first_seq - 1):
         finding.add(
             f"{store.path}: events {seq + 1} to {first_seq - 1} are gone, and no purge says why", reason="events"
         )
@@ -133,7 +133,7 @@ def _check_events(store: Store, finding: Finding, *, pictures: bool) -> None:
                 finding.add(f"{store.path}: event {seq} is damaged", reason="events")
                 continue
         for event in events:
-            if not first and event.seq != seq + 1 and not _is_lost(lost_after, seq, event.seq - 1):
+            if not first and event.seq != seq + 1 and not _is_lost(entries, seq, event.seq - 1):
                 finding.add(f"{store.path}: events {seq + 1} to {event.seq - 1} are missing", reason="events")
             seq, first = event.seq, False
             _check_pictures(store, event, finding, read=pictures)
@@ -141,14 +141,17 @@ def _check_events(store: Store, finding: Finding, *, pictures: bool) -> None:
         for lacking in store.not_indexed(events):
             finding.add(f"{store.path}: event {lacking} is not found by searches", reason="indexes")
         if not events:
-            if not _is_lost(lost_after, seq, last_seq):
+            if not _is_lost(entries, seq, last_seq):
                 finding.add(f"{store.path}: events {seq + 1} to {last_seq} are missing", reason="events")
             return
 
 
-def _is_lost(lost_after: Mapping[int, Purge], seq: int, last_seq: int) -> bool:
-    """Whether the journal says that the events after a number are lost, up to another."""
-    while seq < last_seq and (entry := lost_after.get(seq)) is not None:
+def _is_lost(entries: Collection[Purge], seq: int, last_seq: int) -> bool:
+    """Whether the journal says that the events after a number are lost, up to another. Those before it may be back."""
+    while seq < last_seq:
+        entry = next((entry for entry in entries if entry.first_seq <= seq + 1 <= entry.last_seq), None)
+        if entry is None:
+            return False
         seq = entry.last_seq
     return seq == last_seq
 
@@ -216,7 +219,10 @@ def _check_chain(store: Store, finding: Finding, without_plate: frozenset[int]) 
     """Through all partitions; what was purged is bridged by the purge that says where it began and ended."""
     _, end = _purged_to(store)
     sealed, seq = True, 0
-    lost_after = {entry.begin: entry.end for entry in lost(store.root, but_damaged=True).values()}
+    entries = lost(store.root, but_damaged=True).values()
+    lost_after = {entry.begin: entry.end for entry in entries}
+    behind = {(entry.last_seq + 1, entry.end) for entry in entries}
+    """Where what follows a lost day begins, be that back or not."""
     for partition in store.partitions.all:
         if partition.chain is None:
             continue
@@ -224,7 +230,8 @@ def _check_chain(store: Store, finding: Finding, without_plate: frozenset[int]) 
             if partition.chain.begins != end:
                 end = lost_after.get(end, end)
         if partition.chain.begins != end:
-            finding.add(f"{partition.path}: does not follow the chain before it", reason="chain")
+            if (partition.first_seq, partition.chain.begins) not in behind:
+                finding.add(f"{partition.path}: does not follow the chain before it", reason="chain")
             end = partition.chain.begins
         after_seq = 0
         while links := store.links(after_seq=after_seq, limit=_AT_ONCE, of=partition):

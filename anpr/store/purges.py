@@ -175,6 +175,7 @@ def problems(root: Root) -> Iterator[str]:
     """What is wrong with the purges that are there. Raises StoreError."""
     number, previous, end = 0, FIRST_PREVIOUS, (0, NO_END)
     beyond: dict[tuple[int, End], tuple[int, End]] = {}
+    """From before to behind what was lost; its day may be back, and end in between."""
     with root.reading() as txn, txn.cursor(root.purges) as cursor:
         for encoded in cursor.iternext(keys=False):
             number += 1
@@ -191,9 +192,11 @@ def problems(root: Root) -> Iterator[str]:
             if purge.what == "lost":
                 beyond[purge.first_seq - 1, purge.begin] = purge.last_seq, purge.end
             if purge.what == "partition":
-                while end != (purge.first_seq - 1, purge.begin) and end in beyond:
+                begin = purge.first_seq - 1, purge.begin
+                while end != begin and end in beyond:
                     end = beyond[end]
-                if end != (purge.first_seq - 1, purge.begin):
+                back = any(before[0] <= end[0] and behind == begin for before, behind in beyond.items())
+                if end != begin and not back:
                     yield f"purge {purge.number} does not follow the partition that was purged before"
                 end = purge.last_seq, purge.end
             number, previous = purge.number, hashlib.sha256(encoded).hexdigest()

@@ -295,6 +295,36 @@ def test_a_copy_of_the_day_from_a_backup_may_be_put_back(box: Box, tmp_path: Pat
     assert check(box.folder, clock=box.clock, pictures=True).problems == []
 
 
+def test_a_copy_of_the_newest_day_may_be_put_back_though_new_numbers_lie_far_behind_it(
+    box: Box, tmp_path: Path
+) -> None:
+    day = data_of(box, 2).parent
+    shutil.copytree(day, tmp_path / "copy")
+    overwrite(day / "data.mdb")
+    mend(box)
+    box.start()
+    box.see("new")
+    box.stop()
+    shutil.copytree(tmp_path / "copy", day)
+    assert check(box.folder, clock=box.clock, pictures=True).problems == []
+    box.start()
+    box.live(20.0)
+    assert not box.store.search(Query(limit=1000)).sightings
+    box.stop()
+    assert check(box.folder, clock=box.clock).problems == []  # nor has the journal of what was purged a gap
+
+
+def test_a_copy_of_another_day_is_not_taken_for_the_one_that_was_lost(box: Box, tmp_path: Path) -> None:
+    day, other = data_of(box, 2).parent, data_of(box, 0).parent
+    overwrite(day / "data.mdb")
+    mend(box)
+    box.start()
+    box.see("new")
+    box.stop()
+    shutil.copytree(other, day)
+    assert check(box.folder, clock=box.clock).problems
+
+
 def test_it_goes_with_its_pictures_when_its_time_is_over_unless_anything_is_held(box: Box) -> None:
     pictures = box.pictures()
     spoil(data_of(box, 2), "v95")
