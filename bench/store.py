@@ -5,9 +5,9 @@ has every row, index and signature, written as the box writes them but for the s
 bytes a sighting takes. The *light* one is as large as a busy centre's, on a disk that has no room for that: it has the
 columns of all its sightings, which are what is searched, and the rows of those that the questions find. Questions are
 asked warm, of a page of 50: for a plate as a whole, by its beginning, its end, its middle, with single characters left
-open, with one character off. The figure of each kind is its p95, `wildcard_page_ms` that of the slowest. Beside the
-time that passed stands how long the processor worked on it: on a machine that does other things meanwhile, the first
-says little.
+open, with one character off, within two and three edits (`_none`: where there is no such plate). The figure of each
+kind is its p95, `wildcard_page_ms` that of the slowest up to one character off. Beside the time that passed stands how
+long the processor worked on it: on a machine that does other things meanwhile, the first says little.
 """
 
 from __future__ import annotations
@@ -292,7 +292,10 @@ def questions(fleet: Fleet) -> dict[str, list[Query]]:
         "end": [Query(plate=f"*{plate[3:]}") for plate in plates],
         "middle": [Query(plate=f"*{plate[2:7]}*") for plate in plates],
         "single": [Query(plate=f"{plate[0]}?{plate[2:4]}??{plate[6:]}") for plate in plates],
-        "one_off": [Query(plate=plate, near="one_off") for plate in plates],
+        "one_off": [Query(plate=plate, edits=1) for plate in plates],
+        "two_edits": [Query(plate=plate, edits=2) for plate in plates],
+        "two_edits_none": [Query(plate=f"ZZZ{plate[3:]}", edits=2) for plate in plates],
+        "three_edits": [Query(plate=plate, edits=3) for plate in plates],
         "alike": [Query(plate=plate, near="alike") for plate in plates],
         "none": [Query(plate=f"*{letter}?Q*{digit}") for letter in "XYZR" for digit in range(10)],
         "common": [Query(plate=f"*{plate[-1]}*") for plate in plates],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -57,7 +57,11 @@ PlateOption = Annotated[
     str, typer.Option(help="Plate or pattern: * any characters, ? one. Case and separators do not matter.")
 ]
 OneOffOption = Annotated[
-    bool, typer.Option("--one-off", help="Plates too with one character another, missing, or too many.")
+    bool, typer.Option("--one-off", help="Plates too with one character another, missing, or too many: --edits 1.")
+]
+EditsOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=3, help="Plates too with so many characters another, missing, or too many."),
 ]
 AlikeOption = Annotated[
     bool, typer.Option("--alike", help="Plates too with one character that is easily taken for the one given.")
@@ -90,8 +94,8 @@ def keys_of(store: Path, *, pseudonyms: bool) -> tuple[Pseudonyms, ...]:
     return all_keys(store) if pseudonyms else ()
 
 
-def near_of(*, one_off: bool, alike: bool) -> Literal["exact", "one_off", "alike"]:
-    """What `--one-off` and `--alike` mean for a query. Raises typer.BadParameter for both."""
-    if one_off and alike:
-        raise typer.BadParameter("--alike is part of --one-off: give one of them")
-    return "one_off" if one_off else "alike" if alike else "exact"
+def edits_of(edits: int | None, *, one_off: bool, alike: bool) -> int:
+    """How many edits a query allows. Raises typer.BadParameter if more than one of the three is given."""
+    if one_off + alike + (edits is not None) > 1:
+        raise typer.BadParameter("--one-off is --edits 1, and --alike is part of it: give one of the three")
+    return 1 if one_off else edits or 0

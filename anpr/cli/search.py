@@ -14,6 +14,7 @@ from anpr.cli.asking import (
     CaseOption,
     ColourOption,
     DirectionOption,
+    EditsOption,
     FromOption,
     KindOption,
     ListOption,
@@ -26,8 +27,8 @@ from anpr.cli.asking import (
     SeverityOption,
     StoreOption,
     ToOption,
+    edits_of,
     keys_of,
-    near_of,
 )
 from anpr.cli.telling import tell
 
@@ -37,6 +38,7 @@ def search(
     case: CaseOption,
     plate: PlateOption = "",
     one_off: OneOffOption = False,
+    edits: EditsOption = None,
     alike: AlikeOption = False,
     pseudonyms: PseudonymsOption = False,
     from_time: FromOption = None,
@@ -70,7 +72,8 @@ def search(
 
     query = Query(
         plate=plate,
-        near=near_of(one_off=one_off, alike=alike),
+        near="alike" if alike else "exact",
+        edits=edits_of(edits, one_off=one_off, alike=alike),
         from_seconds=from_time.timestamp() if from_time else None,
         until_seconds=to_time.timestamp() if to_time else None,
         camera_id=camera,
@@ -90,10 +93,13 @@ def search(
         opened.audit.append(Request("search", purpose, case, query.given), rows=len(page.sightings))
     out = console()
     for sighting in page.sightings:
+        away = query.edits_to(sighting.text)
         if as_json:
-            print(msgspec.json.encode(sighting).decode())
+            told = sighting if away is None else {**msgspec.to_builtins(sighting), "edits": away}
+            print(msgspec.json.encode(told).decode())
         else:
-            out.print(sighting_line(sighting))
+            line = sighting_line(sighting)
+            out.print(line if away is None else line.append(f"  {away} {'edit' if away == 1 else 'edits'}"))
     if as_json and page.cursor:
         print(msgspec.json.encode({"cursor": page.cursor}).decode())
     elif page.cursor:

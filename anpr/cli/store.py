@@ -17,6 +17,7 @@ from anpr.cli.asking import (
     CaseOption,
     ColourOption,
     DirectionOption,
+    EditsOption,
     FromOption,
     KindOption,
     ListOption,
@@ -30,8 +31,8 @@ from anpr.cli.asking import (
     SeverityOption,
     StoreOption,
     ToOption,
+    edits_of,
     keys_of,
-    near_of,
 )
 from anpr.cli.keeping import confirm_clock, hold, holds, purge, purges, release
 from anpr.cli.telling import tell
@@ -192,6 +193,7 @@ def export(
     records: Annotated[Literal["sightings", "hits"], typer.Option(help="What to write.")] = "sightings",
     plate: PlateOption = "",
     one_off: OneOffOption = False,
+    edits: EditsOption = None,
     alike: AlikeOption = False,
     pseudonyms: PseudonymsOption = False,
     from_time: FromOption = None,
@@ -222,11 +224,12 @@ def export(
     from anpr.store.query import MAX_LIMIT
 
     format_of(file)
-    if records == "hits" and any((plate, one_off, alike, pseudonyms, province, kind, colour, direction)):
+    if records == "hits" and any((plate, one_off, edits, alike, pseudonyms, province, kind, colour, direction)):
         raise typer.BadParameter("hits are exported by time, camera, list, rule and severity: leave the rest out")
     query = Query(
         plate=plate,
-        near=near_of(one_off=one_off, alike=alike),
+        near="alike" if alike else "exact",
+        edits=edits_of(edits, one_off=one_off, alike=alike),
         from_seconds=from_time.timestamp() if from_time else None,
         until_seconds=to_time.timestamp() if to_time else None,
         camera_id=camera,

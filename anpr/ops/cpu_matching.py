@@ -74,7 +74,7 @@ def match_brute(
     if not 0 <= most_edits <= LONGEST:
         raise ValueError(f"most_edits must be 0 to {LONGEST}, got {most_edits}")
     edits = np.empty(len(plates), np.uint8)
-    _count_edits(plates, query, edits)
+    _count_edits(plates, query, most_edits, edits)
     positions = np.flatnonzero(edits <= most_edits)
     return positions, edits[positions]
 
@@ -221,24 +221,33 @@ def _score_pairs(ratios, bases, reads, plates, missing, extra, scores):  # type:
 
 
 @njit(cache=True, nogil=True)
-def _count_edits(plates, query, edits):  # type: ignore[no-untyped-def]
-    """Levenshtein distances of all plates (Myers 1999, one word); 255 where there is no plate."""
+def _count_edits(plates, query, most, edits):  # type: ignore[no-untyped-def]
+    """Levenshtein distances of all plates (Myers 1999, one word, from the last character to the first); 255 where there
+    is no plate, or it is known to be further than `most`.
+
+    A plate that is more than r edits further than that tells it of all that differ from it in their last r characters
+    alone, for so many edits make them one. In rising order these follow it, and are passed over.
+    """
     digits = np.empty(LONGEST + 1, np.int64)
     length = decode_into(query, digits)
     places = np.zeros(RADIX, np.int64)
     for k in range(length):
-        places[digits[k]] |= np.int64(1) << k
+        places[digits[k]] |= np.int64(1) << (length - 1 - k)
     last = np.int64(1) << (length - 1)
-    of_plate = np.empty(LONGEST + 1, np.int64)
+    first = end = np.int64(0)  # no plate in first <= plate < end is near
     for index in range(len(plates)):
-        if plates[index] <= 0:
+        plate = plates[index]
+        if plate <= 0 or first <= plate < end:
             edits[index] = 255
             continue
         rises = (np.int64(1) << length) - 1
         falls = np.int64(0)
         distance = length
-        for k in range(decode_into(plates[index], of_plate)):
-            equal = places[of_plate[k]]
+        rest = np.uint64(plate)
+        while rest > 0:
+            shorter = rest // np.uint64(RADIX)
+            equal = places[np.int64(rest - shorter * np.uint64(RADIX))]
+            rest = shorter
             diagonal = (((equal & rises) + rises) ^ rises) | equal | falls
             up = falls | ~(diagonal | rises)
             down = rises & diagonal
@@ -250,3 +259,9 @@ def _count_edits(plates, query, edits):  # type: ignore[no-untyped-def]
             rises = (down << 1) | ~(diagonal | up)
             falls = up & diagonal
         edits[index] = distance
+        if distance > most:
+            size = np.int64(1)
+            for _ in range(distance - most - 1):
+                size *= RADIX
+            first = plate // size * size
+            end = first + size

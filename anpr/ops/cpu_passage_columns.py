@@ -18,8 +18,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from anpr.ops.plate_codes import IF_PLATE, NO, YES
+from anpr.ops.plate_codes import BITS, IF_PLATE, NO, PACKED_RADIX, YES
+from anpr.plates.forms import LONGEST
 
+_CHARACTER = (1 << BITS) - 1
 _BLOCK = 4096
 """Codes that stay in the fastest cache while one mask after another is laid on them."""
 
@@ -35,6 +37,21 @@ def mark_fitting(  # type: ignore[no-untyped-def]
             mask, value = masks[k], values[k]
             for index in range(len(block)):
                 into[index] |= np.uint8((block[index] & mask) == value)
+
+
+@njit(cache=True, nogil=True)
+def pack_codes(codes):  # type: ignore[no-untyped-def]
+    """int64 (n,): the codes of `anpr.ops.matching_contract` of `codes` (int64 (n,)) of plates, in the same order.
+
+    Of a code that is none, below 37**11.
+    """
+    packed = np.empty(len(codes), np.int64)
+    for index in range(len(codes)):
+        code, number = codes[index], np.int64(0)
+        for place in range(LONGEST - 1, -1, -1):
+            number = number * PACKED_RADIX + ((code >> (BITS * place)) & _CHARACTER)
+        packed[index] = number
+    return packed
 
 
 @njit(cache=True, nogil=True)

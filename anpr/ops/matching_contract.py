@@ -36,7 +36,8 @@ score_pairs(ratios, bases, reads, plates, *, missing, extra) -> float32 (pairs,)
     plates of a list for one read is the brute force that every index must agree with.
 match_brute(plates, query, *, most_edits) -> int64 (n,), uint8 (n,)
     Positions, rising, of all `plates` (int64 (plates,), 0 never matches) within `most_edits` insertions, deletions and
-    substitutions (Levenshtein 1966) of the code `query`, and how many each needs.
+    substitutions (Levenshtein 1966) of the code `query`, and how many each needs. Plates in rising order are scanned
+    many times as fast as others.
 """
 
 from __future__ import annotations

@@ -28,6 +28,27 @@ def one_off(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def count_edits(one: str, other: str) -> int:
+    """How many characters another, missing or too many make one text of the other (Levenshtein 1966); neither is empty.
+
+    Myers 1999: bit k of `rises` and `falls` says whether the distance to the first k + 1 characters of `one` is one
+    more or one less than that to the first k.
+    """
+    places: dict[str, int] = {}
+    for place, character in enumerate(one):
+        places[character] = places.get(character, 0) | 1 << place
+    whole = (1 << len(one)) - 1
+    rises, falls, distance = whole, 0, len(one)
+    for character in other:
+        equal = places.get(character, 0)
+        diagonal = (((equal & rises) + rises) ^ rises) | equal | falls
+        up, down = falls | whole & ~(diagonal | rises), rises & diagonal
+        distance += (up >> len(one) - 1 & 1) - (down >> len(one) - 1 & 1)
+        up = up << 1 | 1
+        rises, falls = (down << 1 | ~(diagonal | up)) & whole, up & diagonal & whole
+    return distance
+
+
 def one_look_alike(text: str, confusions: Confusions | None = None) -> frozenset[str]:
     """`text`, and all texts in which one character of it is a look-alike: read for it, or it for that one."""
     costs = (confusions or shipped()).costs

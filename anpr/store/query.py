@@ -15,17 +15,21 @@ from anpr.errors import PlateError, StoreError
 from anpr.ops.passages import Traits
 from anpr.ops.plate_codes import BITS, IF_PLATE, NO, YES, Masks, encode, masks_of
 from anpr.plates.forms import LONGEST, Kind
-from anpr.plates.neighbours import one_look_alike, one_off
+from anpr.plates.neighbours import count_edits, one_look_alike, one_off
 from anpr.plates.normalise import normalise
+from anpr.plates.packed import pack
 from anpr.plates.provinces import codes_of
 from anpr.plates.pseudonym import Pseudonyms, is_pseudonym
-from anpr.records import Colour, Direction, Hit, Severity, Sighting
+from anpr.records import ALPHABET, Colour, Direction, Hit, Severity, Sighting
 from anpr.store.keys import FIRST_STAMP, LAST_STAMP, pack_seconds
 
 MAX_LIMIT = 10_000
-Near = Literal["exact", "one_off", "alike"]
+MOST_EDITS = 3
+"""More turn any plate into most others."""
+Near = Literal["exact", "alike"]
 
 _SEPARATORS = " -._·"
+_CHARACTERS = frozenset(ALPHABET)
 _CHOICES: dict[str, tuple[str, ...]] = {
     "near": get_args(Near),
     "kind": ("", *get_args(Kind)),
@@ -42,8 +46,9 @@ class Query:
     plate: str = ""
     """A plate or a pattern: `*` any characters, `?` one character. Case and separators do not matter."""
     near: Near = "exact"
-    """`one_off`: also plates with one character another, missing or too many; `alike`: with one character that the
-    reader confuses with that of `plate`. Of whole plates only."""
+    """`alike`: also plates with one character that the reader confuses with that of `plate`. Of whole plates only."""
+    edits: int = 0
+    """Also plates with so many characters another, missing or too many, at most MOST_EDITS. Of whole plates only."""
     from_seconds: float | None = None
     """Passages at or after this wall time."""
     until_seconds: float | None = None
@@ -61,7 +66,8 @@ class Query:
     """Sightings with a hit of this rule; with `list_name` or `severity`, the same hit has all of them."""
     severity: str = ""
     pseudonyms: tuple[Pseudonyms, ...] = ()
-    """Also passages whose plate gave way to its pseudonym under one of these keys; of whole plates only."""
+    """Also passages whose plate gave way to its pseudonym under one of these keys; of whole plates, and of those with
+    one edit, only."""
     limit: int = 50
     cursor: str = ""
     """`Page.cursor` of the page before."""
@@ -75,13 +81,26 @@ class Query:
             if getattr(self, name) not in choices:
                 written = ", ".join(choice for choice in choices if choice)
                 raise StoreError(f"{getattr(self, name)[:80]!r} is no {name}", cure=f"one of {written}")
+        if not 0 <= self.edits <= MOST_EDITS:
+            raise StoreError(f"plates {self.edits} edits away", cure=f"ask for 0 to {MOST_EDITS}")
+        if self.edits and self.near != "exact":
+            raise StoreError("plates that look alike are one edit away", cure="ask for one of them")
 
     @property
     def given(self) -> dict[str, Any]:
         """The conditions that were given, but for the page's length: for the audit log."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "limit"}
         values["pseudonyms"] = " ".join(key.fingerprint for key in self.pseudonyms)
+        values["edits"] = self.edits or None
         return {name: value for name, value in values.items() if value not in ("", None, "exact")}
+
+    def edits_to(self, text: str) -> int | None:
+        """How many edits a plate that was found is away from the one looked for; None if that was not asked, or it is a
+        pseudonym's."""
+        pattern = plate_pattern(self.plate) if self.edits else ""
+        if not pattern or is_pseudonym(pattern) or is_pseudonym(text):
+            return None
+        return count_edits(pattern, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +141,11 @@ class Question:
         """Stamps that answer it: one more than the page, to know whether there is another."""
         self.pattern = plate_pattern(query.plate) if query.plate else "*"
         self.texts = _texts(self.pattern, query)
-        """The plates that are looked for, if they can be counted; None: those that fit the pattern."""
+        """The plates that are looked for, if they can be counted; None: those that fit the pattern, or with `edits`
+        those that are so many edits away from it."""
+        self.edits = 0 if self.texts is not None else query.edits
+        self.lengths = range(max(1, len(self.pattern) - self.edits), len(self.pattern) + self.edits + 1)
+        """Of plates that are so many edits away."""
         self.camera_id = query.camera_id
         self.provinces = codes_of(query.province) if query.province else None
         self._same = {
@@ -154,7 +177,12 @@ class Question:
 
     def fits_plate(self, text: str) -> bool:
         """Whether the plate is one of those looked for."""
-        return text in self.texts if self.texts is not None else self._expression.fullmatch(text) is not None
+        if self.texts is not None:
+            return text in self.texts
+        if self.edits:
+            is_plate = len(text) in self.lengths and _CHARACTERS.issuperset(text)
+            return is_plate and count_edits(self.pattern, text) <= self.edits
+        return self._expression.fullmatch(text) is not None
 
     def fits_look(self, look: Look, text: str) -> bool:
         """Whether the rest of a passage, with this plate, is as asked."""
@@ -190,6 +218,11 @@ class Question:
         """Of `texts` (`anpr.ops.plate_codes`), rising; those that have one."""
         codes = (encode(text) for text in self.texts or ())
         return np.array(sorted(code for code in codes if code is not None), np.int64)
+
+    @property
+    def packed(self) -> int:
+        """`pattern`, a whole plate, as `anpr.ops.matching_contract` has it."""
+        return pack(self.pattern) or 0
 
     @cached_property
     def masks(self) -> tuple[Masks, ...]:
@@ -249,19 +282,28 @@ def _texts(pattern: str, query: Query) -> frozenset[str] | None:
     if not query.pseudonyms:
         return texts
     if texts is None:
-        raise PlateError("pseudonyms are looked for by a whole plate", cure="give a plate without wildcards")
+        raise PlateError(
+            "pseudonyms are looked for by a whole plate, or by one edit of it",
+            cure="give a plate without wildcards, and at most one edit",
+        )
     return texts.union(key.of(text) for key in query.pseudonyms for text in texts)
 
 
 def _plates(pattern: str, query: Query) -> frozenset[str] | None:
-    if query.near == "exact" or is_pseudonym(pattern):
+    if is_pseudonym(pattern) or (query.near == "exact" and not query.edits):
         return frozenset({pattern}) if is_whole(pattern) else None
     if not query.plate or not is_whole(pattern):
         raise PlateError(
             "plates like another are looked for by a whole plate",
-            cure="leave out the wildcards, or look for exact ones",
+            cure="give a plate without wildcards",
         )
-    return one_off(pattern) if query.near == "one_off" else one_look_alike(pattern)
+    if query.near == "alike":
+        return one_look_alike(pattern)
+    if query.edits == 1:
+        return one_off(pattern)
+    if len(pattern) > LONGEST:
+        raise PlateError(f"{pattern!r} is longer than any plate", cure=f"give at most {LONGEST} characters")
+    return None
 
 
 def _province_code(look: Look, text: str) -> str:

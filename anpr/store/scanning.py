@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from anpr.ops.plate_codes import IF_PLATE, NO
+from anpr.ops.plate_codes import IF_PLATE, NO, shortest_code
+from anpr.plates.forms import LONGEST
 from anpr.store.columns import Columns, Odd
 from anpr.store.query import Question
 
@@ -97,14 +98,29 @@ def _plates(columns: Columns, codes: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _fitting(columns: Columns, question: Question) -> NDArray[np.uint8]:
-    """(plates,) 1 for those that fit the pattern."""
+    """(plates,) 1 for those that fit the pattern, or are few enough edits away from it."""
     from anpr.ops.cpu_passage_columns import mark_fitting
 
     fitting = np.zeros(len(columns.codes), np.uint8)
+    if question.edits:
+        fitting[_near(columns, question)] = 1
+        return fitting
     for masks in question.masks:
         first, end = columns.codes.searchsorted([masks.first, masks.end]).tolist()
         mark_fitting(columns.codes[first:end], masks.masks, masks.values, fitting[first:end])
     return fitting
+
+
+def _near(columns: Columns, question: Question) -> NDArray[np.int64]:
+    """Indexes of the plates that are few enough edits away, rising."""
+    from anpr.ops.cpu_matching import match_brute
+    from anpr.ops.cpu_passage_columns import pack_codes
+
+    shortest, longest = question.lengths[0], min(question.lengths[-1], LONGEST)
+    first, end = columns.codes.searchsorted([shortest_code(shortest), shortest_code(longest + 1)]).tolist()
+    positions, _ = match_brute(pack_codes(columns.codes[first:end]), question.packed, most_edits=question.edits)
+    near: NDArray[np.int64] = first + positions
+    return near
 
 
 def _looks(columns: Columns, question: Question) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

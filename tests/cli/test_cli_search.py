@@ -79,6 +79,9 @@ def test_lines_for_people_newest_first(folder: Path) -> None:
         (["--limit", "1", "--plate", "51*"], "c"),
         (["--plate", "30A-123.4", "--one-off"], "ba"),
         (["--plate", "30A-128.45", "--alike"], "ba"),
+        (["--plate", "30A-123.4", "--edits", "1"], "ba"),
+        (["--plate", "31A-123.4", "--edits", "2", "--camera", "gate-2"], "b"),
+        (["--plate", "51f-988.5", "--edits", "3"], "c"),
         (["--province", "ha noi"], "ba"),
         (["--province", "51", "--kind", "military", "--colour", "red", "--direction", "receding"], "c"),
         (["--list", "stolen"], "a"),
@@ -90,6 +93,16 @@ def test_conditions(folder: Path, arguments: list[str], ids: str) -> None:
     result = run(folder, "--json", *arguments)
     assert result.exit_code == 0
     assert "".join(json.loads(line)["id"] for line in result.stdout.splitlines()) == ids
+
+
+def test_how_many_edits_away_each_is(folder: Path) -> None:
+    lines = run(folder, "--plate", "30A-12346", "--edits", "2").stdout.splitlines()
+    assert [line.split()[-2:] for line in lines] == [["1", "edit"]] * 2
+    assert run(folder, "--plate", "31A-12346", "--edits", "2").stdout.splitlines()[0].endswith("2 edits")
+    for arguments in (["--edits", "2"], ["--one-off"]):
+        found = run(folder, "--json", "--plate", "30A12345", *arguments).stdout.splitlines()
+        assert [json.loads(line)["edits"] for line in found] == [0, 0]
+    assert "edits" not in json.loads(run(folder, "--json", "--plate", "30A12345").stdout.splitlines()[0])
 
 
 def test_pages_go_on_by_cursor(folder: Path) -> None:
@@ -113,6 +126,10 @@ def test_nothing_found_is_exit_code_1(folder: Path) -> None:
         ["--to", "2026-13-01"],
         ["--limit", "0"],
         ["--plate", "30A12345", "--one-off", "--alike"],
+        ["--plate", "30A12345", "--one-off", "--edits", "2"],
+        ["--plate", "30A12345", "--alike", "--edits", "2"],
+        ["--plate", "30A12345", "--edits", "4"],
+        ["--plate", "30A12345", "--edits", "0"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(folder: Path, arguments: list[str]) -> None:
@@ -125,6 +142,8 @@ def test_wrong_patterns_and_places_are_told(folder: Path, tmp_path: Path) -> Non
     assert isinstance(run(folder, "--kind", "lorry").exception, StoreError)
     assert isinstance(run(folder, "--province", "Sài Gòn").exception, PlateError)
     assert isinstance(run(folder, "--plate", "30*", "--alike").exception, PlateError)
+    assert isinstance(run(folder, "--plate", "30?1", "--edits", "2").exception, PlateError)
+    assert isinstance(run(folder, "--edits", "2").exception, PlateError)
     assert isinstance(run(tmp_path / "absent").exception, StoreError)
 
 
@@ -148,7 +167,7 @@ def test_every_answer_is_in_the_audit_log_first(folder: Path) -> None:
     assert line.asked == {"plate": "30a-1*", "from_seconds": 1_767_114_000.0}
     run(folder, "--list", "stolen", "--plate", "30A12345", "--one-off", "--severity", "INFO")
     *_, line = log.lines()
-    assert line.asked == {"plate": "30A12345", "near": "one_off", "list_name": "stolen", "severity": "INFO"}
+    assert line.asked == {"plate": "30A12345", "edits": 1, "list_name": "stolen", "severity": "INFO"}
     assert line.user_id == os.getuid()
     assert log.verify().problems == ()
 

@@ -130,6 +130,7 @@ def test_export_is_written_to_the_audit_log(folder: Path, tmp_path: Path) -> Non
     ("arguments", "rows"),
     [
         (["--plate", "30A12346", "--one-off", "--province", "Hà Nội"], 3),
+        (["--plate", "31A12346", "--edits", "2", "--province", "Hà Nội"], 3),
         (["--plate", "30A12845", "--alike", "--colour", "white"], 3),
         (["--list", "stolen", "--kind", "car", "--direction", "approaching"], 3),
         (["--list", "lost"], 0),

@@ -16,6 +16,8 @@ from anpr.records import ALPHABET, EMPTY
 
 OPS = load()
 TEXTS = st.text("0128BD", min_size=2, max_size=LONGEST)
+CLOSE = st.text("01", min_size=1, max_size=5)
+"""So few that there are many with the same beginning."""
 CONFUSIONS = np.exp(-np.random.default_rng(3).uniform(0.5, 8.0, (EMPTY, EMPTY))).astype(np.float32)
 
 
@@ -141,11 +143,27 @@ def count_edits_slowly(one: str, other: str) -> int:
 
 
 @settings(deadline=None)
-@given(st.lists(TEXTS, max_size=20), TEXTS, st.integers(0, 4))
-def test_the_scan_finds_all_within_the_edits(plates: list[str], query: str, most: int) -> None:
+@given(st.lists(TEXTS | CLOSE, max_size=40), TEXTS | CLOSE, st.integers(0, 4), st.booleans())
+def test_the_scan_finds_all_within_the_edits(plates: list[str], query: str, most: int, rising: bool) -> None:
+    if rising:
+        plates.sort(key=encode)
     codes = np.append(OPS.encode_plates(as_rows(*plates)), 0)
     positions, edits = OPS.match_brute(codes, encode(query), most_edits=most)
     distances = [count_edits_slowly(plate, query) for plate in plates]
     assert dict(zip(positions.tolist(), edits.tolist(), strict=True)) == {
         position: distance for position, distance in enumerate(distances) if distance <= most
     }
+
+
+@pytest.mark.parametrize("query", ["30F12345", "3", "29LD012345", "ZZZZ", "99999"])
+@pytest.mark.parametrize("most", [0, 1, 2, 3])
+def test_plates_passed_over_in_rising_order_are_none_of_those_wanted(query: str, most: int) -> None:
+    """As many as there are in a province and series, whose neighbours are passed over a thousand at a time."""
+    plates = np.arange(encode("30F00000"), encode("30F00000") + 3 * 37**4, 7)
+    mixed = np.random.default_rng(5).permutation(len(plates))
+    positions, edits = OPS.match_brute(plates, encode(query), most_edits=most)
+    alone = [OPS.match_brute(plates[[at]], encode(query), most_edits=most) for at in mixed[:2000].tolist()]
+    found = dict(zip(positions.tolist(), edits.tolist(), strict=True))
+    for at, (its, away) in zip(mixed[:2000].tolist(), alone, strict=True):
+        assert (at in found) == bool(len(its))
+        assert found.get(at, 0) == (away[0] if len(away) else 0)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anpr.ops.cpu_passage_columns import mark_fitting, rows_backwards, rows_of_plates, rows_with
+from anpr.ops.cpu_passage_columns import mark_fitting, pack_codes, rows_backwards, rows_of_plates, rows_with
 from anpr.ops.plate_codes import IF_PLATE, MOST_PACKED, NO, PSEUDONYMS, YES, decode, encode, from_packed, masks_of
 from anpr.plates.forms import LONGEST
 from anpr.plates.packed import pack
@@ -34,11 +34,21 @@ def test_codes_sort_by_length_and_then_as_their_plates_do(texts: list[str]) -> N
     assert sorted(texts, key=encode) == sorted(texts, key=lambda text: (len(text), text))
 
 
+@settings(deadline=None)  # the first call may compile
 @given(st.lists(PLATES, max_size=20))
 def test_packed_plates_become_codes(texts: list[str]) -> None:
     packed = [pack(text) for text in texts]
     assert all(number is not None and number < MOST_PACKED for number in packed)
-    assert from_packed(np.array(packed, np.uint64)).tolist() == [encode(text) for text in texts]
+    codes = np.array([encode(text) for text in texts], np.int64)
+    assert from_packed(np.array(packed, np.uint64)).tolist() == codes.tolist()
+    assert pack_codes(codes).tolist() == packed
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-(1 << 63), (1 << 63) - 1), max_size=20))
+def test_damaged_codes_become_numbers_of_at_most_eleven_characters(codes: list[int]) -> None:
+    packed = pack_codes(np.array(codes, np.int64))
+    assert np.all((packed >= 0) & (packed < 37**11))
 
 
 @given(st.lists(st.integers(0, (1 << BITS) - 1), max_size=10), st.lists(PLATES, max_size=10))

@@ -9,7 +9,7 @@ from rapidfuzz.distance import Levenshtein
 
 from anpr.errors import PlateError
 from anpr.plates.confusions import shipped
-from anpr.plates.neighbours import LOOK_ALIKE_PROBABILITY, one_look_alike, one_off
+from anpr.plates.neighbours import LOOK_ALIKE_PROBABILITY, count_edits, one_look_alike, one_off
 from anpr.plates.provinces import codes, codes_of
 from anpr.records import ALPHABET
 
@@ -29,6 +29,11 @@ def test_all_with_one_mistake_are_there_once(text: str) -> None:
     assert "" not in found
     assert all(Levenshtein.distance(text, each) <= 1 for each in found)
     assert {text + "7", "7" + text, text[1:] or text} <= found
+
+
+@given(st.one_of(PLATES, st.text("01A", min_size=1)), st.one_of(PLATES, st.text("01A", min_size=1)))
+def test_edits_are_counted_as_rapidfuzz_does(one: str, other: str) -> None:
+    assert count_edits(one, other) == Levenshtein.distance(one, other)
 
 
 @given(PLATES)

@@ -315,11 +315,12 @@ def test_searches_know_the_vehicle_again_and_no_pattern_finds_it(store: Store, c
         assert texts(store) == ["29C55566", *hidden]
         assert texts(store, plate="*") == ["29C55566", *hidden]
         assert texts(store, plate="30A*") == texts(store, plate="30A12345") == texts(store, plate="3?A12345") == []
-        assert texts(store, plate="30A12344", near="one_off") == []
+        assert texts(store, plate="30A12344", edits=1) == []
         assert texts(store, plate="*5*") == ["29C55566"]
         assert texts(store, plate=hidden[1]) == texts(store, plate=hidden[1].lower()) == hidden[1:]
         assert texts(store, plate="30A-123.45", pseudonyms=(KEY,)) == hidden[1:]
-        assert texts(store, plate="30A12344", near="one_off", pseudonyms=(KEY,)) == hidden[1:]
+        assert texts(store, plate="30A12344", edits=1, pseudonyms=(KEY,)) == hidden[1:]
+        assert texts(store, plate="30A12346", edits=3) == texts(store, plate=hidden[1][1:11], edits=3) == []
         assert texts(store, plate="30A12345", pseudonyms=(Pseudonyms(bytes(32)),)) == []
         assert texts(store, plate="30A12345", pseudonyms=(Pseudonyms(bytes(32)), KEY), camera_id="c1") == hidden[1:2]
         assert texts(store, province="30") == hidden[1:]
@@ -328,6 +329,8 @@ def test_searches_know_the_vehicle_again_and_no_pattern_finds_it(store: Store, c
         store.make_columns()
     with pytest.raises(PlateError, match="by a whole plate"):
         store.search(Query(plate="30A*", pseudonyms=(KEY,)))
+    with pytest.raises(PlateError, match="at most one edit"):
+        store.search(Query(plate="30A12345", edits=2, pseudonyms=(KEY,)))
     assert Query(plate="30A12345", pseudonyms=(KEY,)).given == {
         "plate": "30A12345",
         "pseudonyms": KEY.fingerprint,

@@ -19,6 +19,7 @@ from rapidfuzz.distance import Levenshtein
 
 from anpr.clock import ManualClock
 from anpr.errors import PlateError, StoreError
+from anpr.plates.forms import LONGEST
 from anpr.plates.neighbours import one_look_alike
 from anpr.plates.provinces import codes
 from anpr.records import ALPHABET, Event, Hit, Sighting
@@ -145,8 +146,8 @@ class Model:
 
 
 def _meets_plate(text: str, query: Query) -> bool:
-    if query.near == "one_off":
-        return text != "" and set(text) <= set(ALPHABET) and Levenshtein.distance(text, query.plate) <= 1
+    if query.edits:
+        return text != "" and set(text) <= set(ALPHABET) and Levenshtein.distance(text, query.plate) <= query.edits
     if query.near == "alike":
         return text in one_look_alike(query.plate)
     expression = query.plate.replace("*", ".*").replace("?", ".")
@@ -191,10 +192,17 @@ CONDITIONS: dict[str, st.SearchStrategy[Any]] = {
 @st.composite
 def queries(draw: st.DrawFn) -> Query:
     plate = draw(st.just("") | PATTERNS)
-    near = draw(st.sampled_from(["exact", "one_off", "alike"])) if re.fullmatch("[0-9A-Z]+", plate) else "exact"
+    ways = [("exact", 0)]
+    if re.fullmatch("[0-9A-Z]+", plate):
+        ways += [("alike", 0), *(("exact", edits) for edits in ((1, 2, 2, 3) if len(plate) <= LONGEST else (1,)))]
+    near, edits = draw(st.sampled_from(ways))
     names = draw(st.lists(st.sampled_from(sorted(CONDITIONS)), max_size=3, unique=True))
     return Query(
-        plate=plate, near=near, limit=draw(st.integers(1, 5)), **{name: draw(CONDITIONS[name]) for name in names}
+        plate=plate,
+        near=near,
+        edits=edits,
+        limit=draw(st.integers(1, 5)),
+        **{name: draw(CONDITIONS[name]) for name in names},
     )
 
 
@@ -328,7 +336,7 @@ def test_columns_are_made_once_and_read_by_others(days: Path) -> None:
     made = [file.stat().st_mtime_ns for file in files]
     with reading(days) as store, mock.patch("anpr.store.finder.gather", side_effect=AssertionError):
         assert ids(store, Query(plate="*2341")) == ["2-1", "1-1", "0-1"]
-        assert ids(store, Query(plate="30A12343", near="one_off", limit=5))[:5] == ["2-3", "2-2", "2-1", "2-0", "1-3"]
+        assert ids(store, Query(plate="30A12343", edits=1, limit=5))[:5] == ["2-3", "2-2", "2-1", "2-0", "1-3"]
         assert ids(store, Query(plate="30A12343", near="alike")) == [
             f"{day}-{n}" for day in (2, 1, 0) for n in (3, 2, 1, 0) if f"30A1234{n}" in one_look_alike("30A12343")
         ]
@@ -477,6 +485,9 @@ def test_queries_that_make_no_sense(store: Store) -> None:
         {"direction": "up"},
         {"severity": "alert"},
         {"near": "close"},
+        {"edits": -1},
+        {"edits": 4},
+        {"edits": 1, "near": "alike"},
     ):
         with pytest.raises(StoreError):
             Query(**wrong)  # type: ignore[arg-type]
@@ -484,7 +495,13 @@ def test_queries_that_make_no_sense(store: Store) -> None:
         Query(kind="lorry")
     with pytest.raises(StoreError, match="finite"):
         store.search(Query(from_seconds=float("nan")))
-    for query in (Query(plate="30A*", near="one_off"), Query(near="alike"), Query(province="Hà Nôi 2")):
+    for query in (
+        *(Query(plate="30A*", edits=edits) for edits in (1, 2)),
+        *(Query(edits=edits) for edits in (1, 2)),
+        Query(plate="30A123456789", edits=2),
+        Query(near="alike"),
+        Query(province="Hà Nôi 2"),
+    ):
         with pytest.raises(PlateError):
             store.search(query)
 
@@ -493,3 +510,4 @@ def test_what_was_asked_is_told() -> None:
     assert Query().given == {}
     query = Query(plate="30A", near="alike", from_seconds=0.0, province="30", limit=3)
     assert query.given == {"plate": "30A", "near": "alike", "from_seconds": 0.0, "province": "30"}
+    assert Query(plate="30A", edits=2).given == {"plate": "30A", "edits": 2}
