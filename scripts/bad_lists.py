@@ -304,13 +304,13 @@ def _reload(case: Case, file: Path) -> tuple[str, bool]:
     in_use = WatchList("stolen", good.version, good.entries)
     hub, clock = RunningHub(Matcher((in_use,))), ManualClock()
     keeper = ListKeeper((Listed.model_construct(name="stolen", file=file),), hub, clock=clock)
-    keeper.ask()  # a file that is not there has not changed
+    keeper.lookout.ask()  # a file that is not there has not changed
     deadline = time.monotonic() + _PATIENCE_SECONDS
     keeper.turn()
-    while keeper.busy and time.monotonic() < deadline:
+    while keeper.lookout.busy and time.monotonic() < deadline:
         time.sleep(0.002)
         keeper.turn()
-    keeper.close()
+    keeper.lookout.close()
     (now,) = hub.matcher.lists
     if "stolen" in keeper.refused:
         return "refused", now is not in_use

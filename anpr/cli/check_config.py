@@ -23,33 +23,39 @@ def check_config(
     environment = None if without_secrets else os.environ
     wrong = False
     for file in files:
-        what, problems = _check(file, environment)
+        what, problems, left_out = _check(file, environment)
         wrong = wrong or bool(problems)
         if as_json:
-            print(json.dumps({"file": str(file), "kind": what, "problems": problems}, ensure_ascii=False))
-        else:
-            print("\n".join(problems) if problems else f"{file}: {what}, no mistakes")
+            told = {"file": str(file), "kind": what, "problems": problems, "left_out": left_out}
+            print(json.dumps(told, ensure_ascii=False))
+            continue
+        for line in left_out:
+            print(f"{line}: the row is left out")
+        print("\n".join(problems) if problems else f"{file}: {what}, no mistakes")
     raise typer.Exit(exits.CONFIGURATION if wrong else exits.OK)
 
 
-def _check(file: Path, environment: os._Environ[str] | None) -> tuple[str, list[str]]:
-    """What `file` is, and what is wrong with it and with the watch-lists and rules it names."""
+def _check(file: Path, environment: os._Environ[str] | None) -> tuple[str, list[str], list[str]]:
+    """What `file` is, what is wrong with it and with the watch-lists and rules it names, and what is wrong with rows
+    that are left out of its registers and declarations."""
+    from anpr.clock import SystemClock
     from anpr.config import BridgeFile, Site, load_any
     from anpr.engine.box import load_lists
     from anpr.errors import ConfigError, WatchListError
-    from anpr.rules.opening import problems_of
+    from anpr.rules.opening import flaws_of
 
     try:
         config = load_any(file, environment=environment)
     except ConfigError as error:
-        return "unknown", list(error.problems)
+        return "unknown", list(error.problems), []
     if isinstance(config, BridgeFile):
-        return "bridge", []
+        return "bridge", [], []
     if not isinstance(config, Site):
-        return "pipeline", []
+        return "pipeline", [], []
     problems: list[str] = []
     try:
         load_lists(config.lists)
     except WatchListError as error:
         problems += error.problems
-    return "site", [*problems, *problems_of(config)]
+    flaws = flaws_of(config, clock=SystemClock())
+    return "site", [*problems, *flaws.problems], [*flaws.left_out]

@@ -58,7 +58,8 @@ def import_list(
 @app.command("check")
 def check_list(file: FileArgument, as_json: JsonOption = False) -> None:
     """Tell everything that is wrong with FILE. Exit code 1 if anything is."""
-    from anpr.watch.lists import MAX_BAD, open_list, parse_file, read_head
+    from anpr.config.handed_in import MAX_BAD
+    from anpr.watch.lists import open_list, parse_file, read_head
 
     with open_list(file) as opened:
         parsed = parse_file(opened.file, file.suffix)

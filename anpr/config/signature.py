@@ -1,8 +1,12 @@
-"""Whether a file is still the one that was read."""
+"""Whether a file is still the one that was read; and whether it can be asked at all."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from stat import S_ISREG
+from threading import Thread
+
+ANSWER_SECONDS = 5.0
 
 Signature = tuple[int, int, int, int]
 """Times in nanoseconds at which the content and the inode changed, size, inode. The second tells of a content that was
@@ -16,3 +20,21 @@ def signature_of(file: Path) -> Signature | None:
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
+
+
+def answers(file: Path) -> bool:
+    """Whether the file system opens the file within `ANSWER_SECONDS`, or says that there is none: a network share that
+    is gone may let whoever asks wait for ever, even if it has kept in mind what the file is. The thread that waits then
+    ends with the process."""
+    asking = Thread(target=_open, args=(file,), name="anpr-answers", daemon=True)
+    asking.start()
+    asking.join(ANSWER_SECONDS)
+    return not asking.is_alive()
+
+
+def _open(file: Path) -> None:
+    try:
+        if S_ISREG(file.stat().st_mode):  # opening a pipe would wait for its other end
+            file.open("rb").close()
+    except OSError:
+        pass

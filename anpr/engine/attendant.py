@@ -41,6 +41,7 @@ class Attendant:
         self.lists = ListKeeper(site.lists, hub, clock=clock, kept=KeptLists.of_store(site.store.path))
         self.rules = RuleKeeper(site.rules, hub, clock=clock)
         self.rule_data = DataKeeper(hub, clock=clock)
+        self._lookouts = (self.lists.lookout, self.rules.lookout, self.rule_data.lookout)
         self.monitor = Monitor(
             cameras,
             box=site.box.id,
@@ -50,6 +51,7 @@ class Attendant:
             clock=clock,
             cores=cores,
             refused_lists=self.lists.refused,
+            lookouts=self._lookouts,
         )
         self._hub = hub
         self._clock = clock
@@ -120,15 +122,13 @@ class Attendant:
 
     def ask(self) -> None:
         """Have lists, rules and what they ask read anew, changed or not. May be called from a signal's handler."""
-        self.lists.ask()
-        self.rules.ask()
-        self.rule_data.ask()
+        for lookout in self._lookouts:
+            lookout.ask()
 
     def close(self) -> None:
         """End the gaps that are open and note the time: from here on nobody watches."""
-        self.lists.close()
-        self.rules.close()
-        self.rule_data.close()
+        for lookout in self._lookouts:
+            lookout.close()
         if self._intake is not None:
             self._intake.close()
         self.ledger.end()

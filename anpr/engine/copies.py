@@ -6,13 +6,16 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from anpr.errors import StoreError
 from anpr.store.durable import sync_folder
 
+_PIECE_BYTES = 1 << 20
+
 
 def is_copy_of(file: Path, copy: Path) -> bool:
-    """Whether the copy is that of the present file."""
+    """Whether the copy is that of the present file, by its time and size."""
     try:
         now, kept = file.stat(), copy.stat()
     except OSError:
@@ -21,7 +24,8 @@ def is_copy_of(file: Path, copy: Path) -> bool:
 
 
 def keep_copy(file: Path, copy: Path, is_it: Callable[[os.stat_result], bool]) -> bool:
-    """Copy a file, durably, with its times; False if it is no longer that which `is_it` says, or changes meanwhile.
+    """Copy a file, durably, with its times, unless the copy is that already, byte for byte; False if the file is no
+    longer that which `is_it` says, or changes meanwhile.
 
     Raises StoreError.
     """
@@ -32,9 +36,12 @@ def keep_copy(file: Path, copy: Path, is_it: Callable[[os.stat_result], bool]) -
             status = os.fstat(source.fileno())
             if not is_it(status):
                 return False
+            if _is_same(source, copy):
+                return True
+            source.seek(0)
             with fresh.open("wb") as target:
                 os.fchmod(target.fileno(), 0o600)
-                shutil.copyfileobj(source, target, 1 << 20)
+                shutil.copyfileobj(source, target, _PIECE_BYTES)
                 target.flush()
                 os.utime(target.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
                 os.fsync(target.fileno())
@@ -48,6 +55,22 @@ def keep_copy(file: Path, copy: Path, is_it: Callable[[os.stat_result], bool]) -
         cure = "check the folder's rights and space"
         raise StoreError(f"cannot be written: {error.strerror}", place=str(copy), cure=cure) from error
     return True
+
+
+def _is_same(source: BinaryIO, copy: Path) -> bool:
+    """Whether the copy is this file with its time. A time and a size do not tell: files are written twice within what a
+    file system takes for one moment, or with the time of another file; and disks rot."""
+    try:
+        with copy.open("rb") as kept:
+            now, before = os.fstat(source.fileno()), os.fstat(kept.fileno())
+            if (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size):
+                return False
+            while (piece := source.read(_PIECE_BYTES)) == kept.read(_PIECE_BYTES):
+                if not piece:
+                    return True
+    except OSError:
+        pass  # what is to be said of it, copying it will tell
+    return False
 
 
 def forget_copies(folder: Path, but: set[str]) -> None:

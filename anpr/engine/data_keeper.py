@@ -1,30 +1,28 @@
 """Keeps what rules ask, registers and declarations, that of their files while the box runs.
 
-A file that has changed and has then been the same for two looks is read and checked in a thread; the hub's loop goes
-on, and takes the finished content from one passage to the next. A file that is refused leaves the old content as it is.
+A file that has changed is read and checked in a thread; the hub's loop goes on, and takes the finished content from one
+passage to the next. A file that is refused leaves the old content as it is.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from anpr.clock import Clock
+from anpr.config.handed_in import MAX_VANISHING
 from anpr.config.signature import Signature, signature_of
-from anpr.engine.copies import is_copy_of, keep_copy
+from anpr.engine.copies import keep_copy
 from anpr.engine.judge import Judge
+from anpr.engine.lookout import Followed, Lookout
 from anpr.errors import ConfigError, DeclarationError, StoreError
 from anpr.metrics import Counters
 from anpr.privacy import masked
 from anpr.rules.data import MOST_TOLD, FreshData, RuleData
-from anpr.watch.install import MAX_VANISHING
 
-LOOK_SECONDS = 1.0
-CLOSE_SECONDS = 2.0
 THREAD_NAME = "anpr-rule-data"
 
 
@@ -42,34 +40,13 @@ class Hub(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Followed:
-    """One file and what was last seen of it."""
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What a changed file says."""
 
-    data: RuleData
-    handled: Signature | None
-    """Of the content that was taken or refused."""
-    plates: int
-    """How many are asked about now."""
-    seen: Signature | None = None
-    """At the last look."""
-
-
-@dataclass(slots=True)
-class _Reading:
-    """What a thread makes of one changed file."""
-
-    data: RuleData
-    signature: Signature | None
-    plates_before: int
-    fresh: FreshData | None = None
-    refused: ConfigError | DeclarationError | None = None
-    failure: Exception | None = None
-    """What should never happen."""
+    fresh: FreshData
     unkept: StoreError | None = None
-    """It was taken, and no copy could be kept."""
-    moved: bool = False
-    """It changed while it was read, and is read again when it rests."""
+    """No copy of it could be kept."""
 
 
 class DataKeeper:
@@ -77,116 +54,79 @@ class DataKeeper:
 
     def __init__(self, hub: Hub, *, clock: Clock) -> None:
         self._hub = hub
-        self._clock = clock
         self._log = structlog.get_logger()
         data = hub.judge.data if hub.judge is not None else ()
-        self._followed = [_Followed(each, each.signature, each.plates) for each in data]
-        self._look_at_seconds = clock.monotonic_seconds() + LOOK_SECONDS
-        self._asked = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._readings: Sequence[_Reading] = ()
-
-    @property
-    def busy(self) -> bool:
-        """Whether a thread reads, or has read what `turn` has not taken yet."""
-        return self._thread is not None
-
-    def ask(self) -> None:
-        """Have all files read anew at the next turn, changed or not. May be called from a signal's handler."""
-        self._asked.set()
+        self._plates = {each.name: each.plates for each in data}
+        """How many are asked about now."""
+        self.lookout = Lookout(
+            {
+                each.name: Followed(
+                    mark=partial(signature_of, each.file), read=partial(self._read, each), handled=each.signature
+                )
+                for each in data
+            },
+            clock=clock,
+            counters=hub.counters,
+            thread_name=THREAD_NAME,
+        )
+        """Looks after the files."""
+        for each in data:
+            self._count_left_out(each.name, each.left_out)
 
     def turn(self) -> None:
         """One round of the hub's loop: never waits."""
         judge = self._hub.judge
-        if judge is None or not self._followed:
+        if judge is None:
             return
-        if self._thread is not None:
-            if not self._thread.is_alive():
-                self._finish(judge)
-            return
-        now = self._clock.monotonic_seconds()
-        asked = self._asked.is_set()
-        if not asked and now < self._look_at_seconds:
-            return
-        self._asked.clear()
-        self._look_at_seconds = now + LOOK_SECONDS
-        due = [each for each in self._followed if self._look(each) or asked]
-        if due:
-            self._readings = [_Reading(each.data, each.seen, each.plates) for each in due]
-            self._thread = threading.Thread(target=_read, args=(self._readings,), name=THREAD_NAME, daemon=True)
-            self._thread.start()
+        for each in self.lookout.turn():
+            if each.content is not None:
+                self._take(judge, each.name, each.content)
+            elif each.error is not None:
+                self._refuse(judge, each.name, each.error)
 
-    def close(self) -> None:
-        """Wait a moment for a thread that reads; one that needs longer ends with the process, and nobody misses it."""
-        if self._thread is not None:
-            self._thread.join(CLOSE_SECONDS)
-            self._thread = None
-
-    def _look(self, followed: _Followed) -> bool:
-        """Whether a file has changed and is at rest again."""
-        before, followed.seen = followed.seen, signature_of(followed.data.file)
-        return followed.seen != followed.handled and followed.seen == before
-
-    def _finish(self, judge: Judge) -> None:
-        self.close()
-        readings, self._readings = {each.data.name: each for each in self._readings}, ()
-        for followed in self._followed:
-            reading = readings.get(followed.data.name)
-            if reading is None or reading.moved:
-                continue
-            followed.handled = reading.signature
-            if reading.fresh is not None:
-                followed.plates = reading.fresh.plates
-                self._take(judge, reading, reading.fresh)
-            else:
-                self._refuse(judge, reading)
-
-    def _take(self, judge: Judge, reading: _Reading, fresh: FreshData) -> None:
-        name = reading.data.name
+    def _take(self, judge: Judge, name: str, taken: _Taken) -> None:
+        fresh, before = taken.fresh, self._plates[name]
         fresh.take()
+        self._plates[name] = fresh.plates
         judge.refused_data.pop(name, None)
         self._hub.counters.add("rule_data_reloaded")
-        before = reading.plates_before
         self._log.info("rule_data_reloaded", data=name, plates=fresh.plates, plates_before=before)
-        if reading.unkept is not None:
-            self._log.warning("rule_data_not_kept", data=name, problem=str(reading.unkept))
+        fresh.tell_left_out(name)
+        self._count_left_out(name, fresh.left_out.rows)
+        if taken.unkept is not None:
+            self._log.warning("rule_data_not_kept", data=name, problem=str(taken.unkept))
 
-    def _refuse(self, judge: Judge, reading: _Reading) -> None:
-        name, error = reading.data.name, reading.refused
-        if error is not None:
+    def _count_left_out(self, name: str, rows: int) -> None:
+        if rows:
+            self._hub.counters.add("rule_data_rows_left_out", rows, reason=name)
+
+    def _refuse(self, judge: Judge, name: str, error: Exception) -> None:
+        if isinstance(error, ConfigError | DeclarationError):
             why, reason = masked(str(error)), "file"
             self._log.error("rule_data_refused", data=name, problem=str(error), problems=error.problems[:MOST_TOLD])
         else:
-            why, reason = f"a fault of the program: {type(reading.failure).__name__}", "failure"
-            self._log.error("rule_data_refused", data=name, problem=repr(reading.failure), exc_info=reading.failure)
+            why, reason = f"a fault of the program: {type(error).__name__}", "failure"
+            self._log.error("rule_data_refused", data=name, problem=repr(error), exc_info=error)
         judge.refused_data[name] = why
         self._hub.counters.add("rule_data_refused", reason=reason)
+
+    def _read(self, data: RuleData) -> _Taken:
+        """Read and check a file, and keep a copy of it; in the thread. Raises ConfigError or DeclarationError."""
+        signature, before = signature_of(data.file), self._plates[data.name]
+        fresh = data.read()
+        if fresh.plates < (1.0 - MAX_VANISHING) * before:
+            what = f"the file tells of {fresh.plates} plates, the old one of {before}"
+            cure = "check that it is whole; if it is meant so, restart the box"
+            raise ConfigError(what, place=str(data.file), cure=cure)
+        try:
+            keep_data(data, signature)
+        except StoreError as error:
+            return _Taken(fresh, unkept=error)
+        return _Taken(fresh)
 
 
 def keep_data(data: RuleData, signature: Signature | None) -> None:
     """Keep a copy of a file, if it is still that of the signature. Raises StoreError."""
-    if signature is not None and not is_copy_of(data.file, data.copy):
+    if signature is not None:
         modified_ns, _, size, _ = signature
         keep_copy(data.file, data.copy, lambda status: (status.st_mtime_ns, status.st_size) == (modified_ns, size))
-
-
-def _read(readings: Sequence[_Reading]) -> None:
-    """The thread: read and check the files, and keep copies of them."""
-    for reading in readings:
-        try:
-            fresh = reading.data.read()
-            if fresh.plates < (1.0 - MAX_VANISHING) * reading.plates_before:
-                what = f"the file tells of {fresh.plates} plates, the old one of {reading.plates_before}"
-                cure = "check that it is whole; if it is meant so, restart the box"
-                raise ConfigError(what, place=str(reading.data.file), cure=cure)
-            reading.fresh = fresh
-        except (ConfigError, DeclarationError) as error:
-            reading.refused = error
-        except Exception as error:  # noqa: BLE001  # told by the hub's thread: data must not end the box
-            reading.failure = error
-        reading.moved = signature_of(reading.data.file) != reading.signature
-        if reading.fresh is not None and not reading.moved:
-            try:
-                keep_data(reading.data, reading.signature)
-            except StoreError as error:
-                reading.unkept = error

@@ -20,7 +20,7 @@ from anpr.engine.pipeline import build_stages, is_on_gpu, net_device, rehearse
 from anpr.engine.surface_device import SurfaceDevice, gpu_numbered, rehearse_device
 from anpr.errors import AnprError, BusError, StreamAuthError, WatchListError
 from anpr.privacy import masked
-from anpr.rules.opening import problems_of
+from anpr.rules.opening import flaws_of
 from anpr.store import Store
 from anpr.store.lock import is_being_written
 from anpr.video.decode import DecodeOptions
@@ -182,11 +182,13 @@ def _listening(subject: str, look: Callable[[], str]) -> Finding:
 
 def _rules(site: Site) -> Finding:
     """Rules, zones, declarations and registers."""
-    problems = problems_of(site)
+    flaws = flaws_of(site, clock=SystemClock())
+    problems = flaws.problems
     if problems:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         return Finding("rules", False, masked(problems[0]) + more, "anpr check-config tells all")
-    return Finding("rules", True, "no mistakes")
+    left_out = f", but in rows that are left out: {masked(flaws.left_out[0])}" if flaws.left_out else ""
+    return Finding("rules", True, f"no mistakes{left_out}")
 
 
 def _list(listed: Listed) -> Finding:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from anpr.config.signature import answers
 from anpr.config.site import Listed
 from anpr.engine.copies import forget_copies, is_copy_of, keep_copy
 from anpr.errors import WatchListError
@@ -39,10 +40,13 @@ class KeptLists:
     def open(self, listed: Listed) -> WatchList:
         """The list of a site file, or its last good copy if its file is refused; `WatchList.refused` then says why.
 
-        A file is refused if it is wrong, or if too much of the copy's plates are not in it and nobody has forced it.
-        Raises WatchListError if it is refused and there is no copy.
+        A file is refused if it is wrong or does not answer, or if too much of the copy's plates are not in it and
+        nobody has forced it. Raises WatchListError if it is refused and there is no copy.
         """
         try:
+            if not answers(listed.file):
+                cure = "is the network share there that it lies on?"
+                raise WatchListError("does not answer", place=str(listed.file), cure=cure)
             watch_list = load_list(listed.file, name=listed.name, head=listed)
             if not is_copy_of(listed.file, self._path(listed)) and not is_forced(listed.file):
                 copy = self._load(listed)
@@ -68,10 +72,7 @@ class KeptLists:
 
         Raises StoreError.
         """
-        copy = self._path(listed)
-        if is_copy_of(listed.file, copy):
-            return True
-        return keep_copy(listed.file, copy, lambda status: status.st_mtime == watch_list.loaded_seconds)
+        return keep_copy(listed.file, self._path(listed), lambda status: status.st_mtime == watch_list.loaded_seconds)
 
     def forget(self, but: Sequence[Listed]) -> None:
         """Remove the copies of all other lists. Raises StoreError."""

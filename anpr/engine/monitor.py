@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from statistics import quantiles
+from typing import Any
 
 import msgspec
 
@@ -17,6 +18,7 @@ from anpr.config.site import Camera
 from anpr.config.times import write_moment
 from anpr.engine.coverage import WATCHED_STATES, Ledger
 from anpr.engine.hub import Hub
+from anpr.engine.lookout import Lookout
 from anpr.engine.messages import CameraReport, WorkerReport
 from anpr.errors import StoreError
 from anpr.health.report import (
@@ -117,8 +119,10 @@ class Monitor:
         clock: Clock,
         cores: int,
         refused_lists: Mapping[str, str] | None = None,
+        lookouts: Sequence[Lookout[Any]] = (),
     ) -> None:
-        """`refused_lists`: why the newest file of a list was refused, by name; its owner keeps it up to date."""
+        """`refused_lists`: why the newest file of a list was refused, by name; its owner keeps it up to date.
+        `lookouts`: who may tell of files that do not answer."""
         self.clock_steps = 0
         self.workers: dict[str, _Crew] = {}
         self._box = box
@@ -128,6 +132,7 @@ class Monitor:
         self._clock = clock
         self._cores = cores
         self._refused_lists = refused_lists if refused_lists is not None else {}
+        self._lookouts = lookouts
         self._cameras = {camera.id: _Seen(camera) for camera in cameras}
         self._store = StoreHealth(last_seq=0, map_used_share=0.0, readers=0, failing=False)
         """The last known."""
@@ -194,6 +199,7 @@ class Monitor:
             latency=self._latency(),
             capacity=self._capacity(),
             clock_steps=self.clock_steps,
+            silent_files=self._silent_files(),
             cameras=cameras,
             workers=tuple(
                 WorkerHealth(
@@ -377,6 +383,8 @@ class Monitor:
             yield f"{name}: the old content stays, a new file was refused (anpr check-config tells more): {why}"
         for name, why in self._refused_lists.items():
             yield f"list {name} keeps its old content, a new file was refused (anpr watch check tells more): {why}"
+        for name in self._silent_files():
+            yield f"the file of {name} does not answer (a network share?): its changes are not seen"
         for each in self._hub.matcher.lists:
             until_seconds = each.limits.valid_until_seconds
             if until_seconds is not None and until_seconds <= self._clock.wall_seconds():
@@ -389,6 +397,9 @@ class Monitor:
         for name, crew in self.workers.items():
             if crew.deaths and not crew.alive:
                 yield f"{name} has died and is started again"
+
+    def _silent_files(self) -> tuple[str, ...]:
+        return tuple(name for each in self._lookouts for name in each.silent)
 
     def _latency(self) -> Latency:
         newest = list(islice(reversed(self._hub.latency_seconds), LATENCIES))

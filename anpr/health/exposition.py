@@ -59,6 +59,7 @@ def _metrics(
     yield _gauge("anpr_ready", "1 if the store is open and every camera's loop was started.", float(report.ready))
     yield _gauge("anpr_uptime_seconds", "Since the start.", report.uptime_seconds)
     yield _gauge("anpr_backlog_records", "Records that wait for the store.", report.backlog)
+    yield _gauge("anpr_silent_files", "Lists and the like whose files do not answer.", len(report.silent_files))
     yield _counter("anpr_clock_steps", "How often the wall clock was set.", report.clock_steps)
     yield from _of_cameras(report.cameras, now=report.at_seconds)
     yield from _of_workers(report)

@@ -197,6 +197,8 @@ class BoxHealth(msgspec.Struct, frozen=True, kw_only=True):
     consumers: tuple[ConsumerHealth, ...] = ()
     keeping: KeepingHealth | None = None
     """None: nobody looks after the store."""
+    silent_files: tuple[str, ...] = ()
+    """Lists, rules and what they ask, whose files have not answered for long: their changes are not seen."""
 
 
 def encode(report: BoxHealth) -> bytes:

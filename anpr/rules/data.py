@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from anpr.config.signature import Signature, signature_of
+from anpr.config.signature import Signature, answers, signature_of
 from anpr.errors import ConfigError, DeclarationError
 from anpr.privacy import masked
 from anpr.rules.content import content_of
@@ -16,11 +16,13 @@ from anpr.rules.declaration import parse_csv
 from anpr.rules.declarations import Declarations, Shelf
 from anpr.rules.lookups import Lookups
 from anpr.rules.registers import parse_register
+from anpr.rules.sheet import LeftOut
 
 COPIES = "rule-data"
 """In the store's folder: the last good copies."""
 MOST_TOLD = 5
 """Problems that are logged one by one."""
+NOTHING = LeftOut()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,15 @@ class FreshData:
     plates: int
     take: Callable[[], None]
     """Have it asked from the next passage on, in place of what was asked. In the thread that judges."""
+    left_out: LeftOut = NOTHING
+    """Bad rows that it is without."""
+
+    def tell_left_out(self, name: str) -> None:
+        """Log them."""
+        if self.left_out.rows:
+            first = self.left_out.problems[:MOST_TOLD]
+            log = structlog.get_logger()
+            log.warning("rule_data_rows_left_out", data=name, rows=self.left_out.rows, problems=first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +55,11 @@ class RuleData:
     parse: Callable[[bytes, Path], FreshData]
     """Raises ConfigError or DeclarationError."""
     signature: Signature | None = None
-    """Of the file when it was opened."""
+    """Of the file when it was opened; None if it could not be read."""
     plates: int = 0
     """How many it told of then."""
+    left_out: int = 0
+    """Bad rows that were left out then."""
     refused: str = ""
     """Why it was refused then, for which its copy stands in; without a plate. Empty: it was taken."""
 
@@ -56,8 +69,12 @@ class RuleData:
 
     def open(self) -> RuleData:
         """Have rules ask the file, or, if it is refused, its copy. Raises what `read` raises if there is no copy."""
-        signature, why = signature_of(self.file), ""
+        signature, why = None, ""
         try:
+            if not answers(self.file):
+                cure = "is the network share there that it lies on?"
+                raise ConfigError("does not answer", place=str(self.file), cure=cure)
+            signature = signature_of(self.file)
             fresh = self.read()
         except (ConfigError, DeclarationError) as error:
             try:
@@ -65,6 +82,8 @@ class RuleData:
             except (ConfigError, DeclarationError):
                 raise error from None
             why = masked(str(error))
+            if isinstance(error.__cause__, OSError):
+                signature = None  # the file may be good: it is read again
             structlog.get_logger().error(
                 "rule_data_stands_in",
                 data=self.name,
@@ -72,8 +91,9 @@ class RuleData:
                 problem=str(error),
                 problems=error.problems[:MOST_TOLD],
             )
+        fresh.tell_left_out(self.name)
         fresh.take()
-        return replace(self, signature=signature, plates=fresh.plates, refused=why)
+        return replace(self, signature=signature, plates=fresh.plates, left_out=fresh.left_out.rows, refused=why)
 
     def _read(self, path: Path) -> FreshData:
         try:
@@ -87,8 +107,8 @@ def register_data(name: str, file: Path, lookups: Lookups, *, store: Path) -> Ru
     """The register `name` of a CSV file."""
 
     def parse(content: bytes, path: Path) -> FreshData:
-        records = parse_register(content, path)
-        return FreshData(len(records), lambda: lookups.hold(name, records))
+        records, left_out = parse_register(content, path)
+        return FreshData(len(records), lambda: lookups.hold(name, records), left_out)
 
     return RuleData(f"register {name}", file, store / COPIES / f"register-{name}.csv", parse)
 
@@ -97,7 +117,8 @@ def declared_data(file: Path, declarations: Declarations, *, store: Path) -> Rul
     """The file of declarations."""
 
     def parse(content: bytes, path: Path) -> FreshData:
-        shelf = Shelf.of(parse_csv(content, path))
-        return FreshData(shelf.plates, lambda: declarations.replace_filed(shelf))
+        declared, left_out = parse_csv(content, path)
+        shelf = Shelf.of(declared)
+        return FreshData(shelf.plates, lambda: declarations.replace_filed(shelf), left_out)
 
     return RuleData("declarations", file, store / COPIES / "declarations.csv", parse)

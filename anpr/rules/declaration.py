@@ -6,13 +6,11 @@ of the declaration: `khaibao` (an ordinary one), `luongxanh` (a green-lane pass)
 
 from __future__ import annotations
 
-import csv
 import difflib
 import hashlib
-import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +19,11 @@ from anpr.errors import DeclarationError, PlateError
 from anpr.plates.grammar import require
 from anpr.plates.provinces import codes
 from anpr.privacy import Private
-from anpr.rules.content import content_of
+from anpr.rules.sheet import LeftOut, Sheet
 
 REQUIRED = ("plate", "type", "declared")
 COLUMNS = (*REQUIRED, "id", "valid_from", "valid_until", "origin", "route", "persons", "test", "reference")
 MAX_FIELD = 500
-MOST_PROBLEMS = 100
-"""Told of one file; the others are counted."""
 MOST_PERSONS = 200
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -60,61 +56,20 @@ class Declaration:
         return begin <= seconds and (self.valid_until_seconds is None or seconds < self.valid_until_seconds)
 
 
-def read_csv(path: Path) -> Sequence[Declaration]:
-    """The declarations of a CSV file. Raises DeclarationError as `parse_csv`, or if there is no file."""
-    try:
-        return parse_csv(content_of(path), path)
-    except OSError as error:
-        raise DeclarationError(f"cannot be read: {error.strerror}", place=str(path), cure="check the path") from error
+def parse_csv(data: bytes, path: Path) -> tuple[Sequence[Declaration], LeftOut]:
+    """What a CSV file declares, and the bad rows that it is taken without.
 
-
-def parse_csv(data: bytes, path: Path) -> Sequence[Declaration]:
-    """What a CSV file declares. Raises DeclarationError with a line per problem, `file:line: what (cure)`."""
-    rows = _rows(data, path)
+    Raises DeclarationError with a line per problem, `file:line: what (cure)`, if they are too many.
+    """
+    sheet = Sheet(data, path, refusal=DeclarationError, casefold=True)
+    _check_columns(sheet.columns, str(path))
     found: list[Declaration] = []
-    problems: list[str] = []
-    for line, row in rows:
+    for place, row in sheet.rows():
         try:
-            found.append(read_declaration(row, place=f"{path}:{line}"))
+            found.append(read_declaration(row, place=place))
         except DeclarationError as error:
-            problems.extend(error.problems)
-    if problems:
-        more = len(problems) - MOST_PROBLEMS
-        told = (*problems[:MOST_PROBLEMS], *((f"{path}: {more} more problems",) if more > 0 else ()))
-        raise DeclarationError(f"{len(problems)} problems", place=str(path), problems=told)
-    return found
-
-
-def _rows(data: bytes, path: Path) -> Iterable[tuple[int, dict[str, str]]]:
-    """The rows by column, with their lines."""
-    place, cure = str(path), "save it as CSV UTF-8"
-    if b"\0" in data or data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DeclarationError("the file is UTF-16 or damaged", place=place, cure=cure)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DeclarationError(
-            f"byte 0x{data[error.start]:02x} is not UTF-8", place=f"{place}:{line}", cure=cure
-        ) from error
-    header = text.partition("\n")[0]
-    delimiter = next((mark for mark in ",;\t" if mark in header), ",")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
-    rows: list[tuple[int, dict[str, str]]] = []
-    try:
-        columns = [name.strip().casefold() for name in next(reader, [])]
-        _check_columns(columns, place)
-        for row in reader:
-            if any(value.strip() for value in row):
-                if len(row) != len(columns):
-                    what = f"{len(row)} fields where the header has {len(columns)}"
-                    raise DeclarationError(what, place=f"{place}:{reader.line_num}", cure="put texts in quotes")
-                rows.append((reader.line_num, dict(zip(columns, row, strict=True))))
-    except csv.Error as error:
-        raise DeclarationError(
-            f"broken quoting: {error}", place=f"{place}:{reader.line_num}", cure="close the quote"
-        ) from error
-    return rows
+            sheet.refuse(*error.problems)
+    return found, sheet.left_out()
 
 
 def _check_columns(columns: Sequence[str], place: str) -> None:
@@ -123,7 +78,7 @@ def _check_columns(columns: Sequence[str], place: str) -> None:
         if name not in COLUMNS:
             close = difflib.get_close_matches(name, COLUMNS, n=1)
             cure = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(COLUMNS)}"
-            problems.append(f"{place}:1: unknown column {name!r} ({cure})")
+            problems.append(Private(f"{place}:1: unknown column {name!r} ({cure})"))
         elif columns.count(name) > 1:
             problems.append(f"{place}:1: the column {name!r} is there twice (remove one)")
     problems += [f"{place}:1: the column {name!r} is missing (add it)" for name in REQUIRED if name not in columns]

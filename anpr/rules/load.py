@@ -72,9 +72,12 @@ class _Read:
 
 def rule_files(path: Path) -> tuple[Path, ...]:
     """The rule files of a folder by name, without fixtures; a file is itself. Raises ConfigError if there is none."""
-    if not path.is_dir():
-        return (path,)
-    files = tuple(sorted(file for file in path.glob("*.toml") if not file.name.endswith(FIXTURES)))
+    try:
+        if not path.is_dir():
+            return (path,)
+        files = tuple(sorted(file for file in path.glob("*.toml") if not file.name.endswith(FIXTURES)))
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", place=str(path), cure="check the path") from error
     if not files:
         raise ConfigError("the folder holds no rules", place=str(path), cure="put *.toml files into it")
     return files
@@ -145,6 +148,8 @@ class _Desk:
     problems: list[Problem] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     """Lines about files that are no TOML."""
+    fault: OSError | None = None
+    """For which one of them could not be read at all."""
 
     def read(self, path: Path) -> _File | None:
         """A file of rules; None if it is wrong."""
@@ -152,6 +157,7 @@ class _Desk:
             data, positions = parse_file(path)
         except ConfigError as error:
             self.unreadable += error.problems
+            self.fault = error.__cause__ if isinstance(error.__cause__, OSError) else self.fault
             return None
         _spread(data, positions)
         context = Context(path.parent.absolute(), None)
@@ -178,7 +184,8 @@ class _Desk:
         if len(lines) == 1 and self.problems:
             raise refusal(Path(self.problems[0].path), self.problems)
         if lines:
-            raise ConfigError(f"{len(lines)} mistakes, the first: {lines[0]}", place=str(path), problems=lines)
+            what = f"{len(lines)} mistakes, the first: {lines[0]}"
+            raise ConfigError(what, place=str(path), problems=lines) from self.fault
 
 
 def _spread(data: dict[str, Any], positions: Positions) -> None:

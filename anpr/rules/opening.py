@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from anpr.clock import Clock
 from anpr.config.ruling import Rules
@@ -13,13 +12,12 @@ from anpr.errors import ConfigError, DeclarationError
 from anpr.metrics import Counters
 from anpr.rules.book import RuleBook
 from anpr.rules.data import RuleData, declared_data, register_data
-from anpr.rules.declaration import read_csv
 from anpr.rules.declarations import Declarations
 from anpr.rules.explain import Known
 from anpr.rules.load import RuleSet, load_rules
 from anpr.rules.lookups import Lookups
 from anpr.rules.places import Place, Places
-from anpr.rules.registers import http_register, read_register
+from anpr.rules.registers import http_register
 
 KEPT_SECONDS = 90 * 86400.0
 """How long pushed declarations that hold no more are kept."""
@@ -73,16 +71,13 @@ def open_rules(site: Site, *, clock: Clock) -> OpenRules | None:
     declarations: Declarations | None = None
     if rules.declarations is not None or rules.intake is not None:
         declarations = Declarations()
-    lookups, data = Lookups(clock), []
-    if declarations is not None and rules.declarations is not None:
-        data.append(declared_data(rules.declarations, declarations, store=site.store.path).open())
+    lookups = Lookups(clock)
+    data = tuple(each.open() for each in _data_of(site, rules, lookups, declarations))
     if declarations is not None and rules.intake is not None:
         forget_before_seconds = clock.wall_seconds() - KEPT_SECONDS
         declarations.open_journal(site.store.path / JOURNAL, forget_before_seconds=forget_before_seconds)
     for register in rules.lookups:
-        if register.file is not None:
-            data.append(register_data(register.name, register.file, lookups, store=site.store.path).open())
-        elif register.url is not None:
+        if register.url is not None:
             seconds = register.timeout_seconds
             lookups.register(
                 register.name, http_register(register.url, timeout_seconds=seconds), timeout_seconds=seconds
@@ -97,27 +92,46 @@ def open_rules(site: Site, *, clock: Clock) -> OpenRules | None:
         lookups=lookups,
         declarations=Declarations() if declarations is None else declarations,
         reload=lambda: compiled(load_site_rules(rules)),
-        data=tuple(data),
+        data=data,
     )
 
 
-def problems_of(site: Site) -> tuple[str, ...]:
-    """What is wrong with the rules of a site, its declarations and its registers; nothing is changed."""
+def _data_of(site: Site, rules: Rules, lookups: Lookups, declarations: Declarations | None) -> Iterator[RuleData]:
+    """The files that rules ask, for `lookups` and `declarations` to hold what they say."""
+    if declarations is not None and rules.declarations is not None:
+        yield declared_data(rules.declarations, declarations, store=site.store.path)
+    for register in rules.lookups:
+        if register.file is not None:
+            yield register_data(register.name, register.file, lookups, store=site.store.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Flaws:
+    """What is wrong with the rules of a site, its declarations and its registers."""
+
+    problems: tuple[str, ...] = ()
+    """For which something is refused."""
+    left_out: tuple[str, ...] = ()
+    """Of the bad rows that are left out of what is taken."""
+
+
+def flaws_of(site: Site, *, clock: Clock) -> Flaws:
+    """Look at the rules of a site, its declarations and its registers; nothing is changed."""
     rules = site.rules
     if rules is None:
-        return ()
+        return Flaws()
     problems: list[str] = []
-    reads: list[Callable[[], object]] = [lambda: load_site_rules(rules)]
-    if rules.declarations is not None:
-        declared = rules.declarations
-        reads.append(lambda: read_csv(declared))
-    reads += [partial(read_register, register.file) for register in rules.lookups if register.file is not None]
-    for read in reads:
+    left_out: list[str] = []
+    try:
+        load_site_rules(rules)
+    except ConfigError as error:
+        problems += error.problems
+    for data in _data_of(site, rules, Lookups(clock), Declarations()):
         try:
-            read()
+            left_out += data.read().left_out.problems
         except (ConfigError, DeclarationError) as error:
             problems += error.problems
-    return tuple(problems)
+    return Flaws(tuple(problems), tuple(left_out))
 
 
 def places_of(site: Site) -> Places:

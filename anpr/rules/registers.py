@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
@@ -15,9 +13,9 @@ import msgspec
 
 from anpr.errors import ConfigError, PlateError
 from anpr.plates.grammar import require
-from anpr.rules.content import content_of
-from anpr.rules.language import Value
+from anpr.privacy import Private
 from anpr.rules.lookups import Ask, Record
+from anpr.rules.sheet import LeftOut, Sheet
 
 MOST_ANSWER_BYTES = 64 << 10
 NOT_FOUND = 404
@@ -50,43 +48,20 @@ def _fields(body: bytes) -> Record:
     return {name: value for name, value in found.items() if isinstance(value, str | int | float | bool)}
 
 
-def read_register(path: Path) -> Mapping[str, Record]:
-    """By plate what a register's CSV file has on it. Raises ConfigError as `parse_register`, or if there is no file."""
-    try:
-        return parse_register(content_of(path), path)
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", place=str(path), cure="check the path") from error
+def parse_register(data: bytes, path: Path) -> tuple[Mapping[str, Record], LeftOut]:
+    """By plate what a register's CSV file has on it, as a daily list brings it; and the bad rows it is taken without.
 
-
-def parse_register(data: bytes, path: Path) -> Mapping[str, Record]:
-    """A register from a CSV file with a column `plate`, as a daily list brings it; empty cells are fields not known.
-
-    Raises ConfigError with all bad rows.
+    It has a column `plate`; empty cells are fields not known. Raises ConfigError if too many rows are bad.
     """
-    try:
-        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
-        if "plate" not in (reader.fieldnames or ()):
-            raise ConfigError("the column 'plate' is missing", place=f"{path}:1", cure="add it")
-        rows, problems = _rows(reader, path)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"cannot be read: {error}", place=str(path), cure="save it as CSV UTF-8") from error
-    if problems:
-        raise ConfigError(f"{len(problems)} problems", place=str(path), problems=tuple(problems))
-    return rows
-
-
-def _rows(reader: csv.DictReader[str], path: Path) -> tuple[dict[str, dict[str, Value]], list[str]]:
-    rows: dict[str, dict[str, Value]] = {}
-    problems: list[str] = []
-    for row in reader:
-        place = f"{path}:{reader.line_num}"
-        if None in row or None in row.values():
-            problems.append(f"{place}: not as many fields as the header has (put texts in quotes)")
-            continue
+    sheet = Sheet(data, path, refusal=ConfigError)
+    if "plate" not in sheet.columns:
+        raise ConfigError("the column 'plate' is missing", place=f"{path}:1", cure="add it")
+    records: dict[str, Record] = {}
+    for place, row in sheet.rows():
         try:
             plate = require(row["plate"])[0].text
         except PlateError as error:
-            problems.append(f"{place}: {error}")
+            sheet.refuse(Private(f"{place}: plate {error.problem} ({error.cure})"))
             continue
-        rows[plate] = {name: value.strip() for name, value in row.items() if name != "plate" and value.strip()}
-    return rows, problems
+        records[plate] = {name: value for name, value in row.items() if name != "plate" and value}
+    return records, sheet.left_out()

@@ -9,13 +9,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from anpr.config.handed_in import MAX_VANISHING
 from anpr.errors import WatchListError
 from anpr.watch.lists import Difference, WatchList, compare, load_list, make_list, open_list, parse_file
 from anpr.watch.writing import write_list
 
 _PIECE_BYTES = 1 << 20
-MAX_VANISHING = 0.2
-"""An update that removes a larger share of the active entries is refused: most likely half a file."""
 
 
 def install(

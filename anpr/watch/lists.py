@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from anpr.config.fields import Context
+from anpr.config.handed_in import MAX_BAD
 from anpr.config.listing import FALSE_HITS_PER_DAY, ListHead
 from anpr.errors import WatchListError
 from anpr.plates.grammar import parse
@@ -31,8 +32,6 @@ from anpr.watch.table import Entries
 
 MAX_BYTES = {".csv": 256 * 2**20, ".json": 192 * 2**20, ".xlsx": 64 * 2**20}
 """Of a file, by the format that its suffix tells."""
-MAX_BAD = 0.01
-"""A file with a larger share of bad rows is refused; with fewer, they are left out and told."""
 NO_LIMITS = Limits()
 
 

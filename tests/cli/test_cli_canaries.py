@@ -116,6 +116,7 @@ def test_no_plate_leaves_by_log_health_or_metrics(tmp_path: Path) -> None:
     filler = [f"99Z-{number:03}.77" for number in range(1, 400)]
     rows = [*(readings(text)[0].display for text in known), PATTERN, *filler]
     listed.write_text("plate,valid_until\n" + "".join(f"{row},\n" for row in rows) + f"{BAD[0]},\n{rows[0]},{BAD[1]}\n")
+    (tmp_path / "owners.csv").write_text("plate,owner\n" + "".join(f"{row},{BAD[1]}\n" for row in (*filler, BAD[0])))
     log, bridge_log, dead = tmp_path / "log", tmp_path / "bridge.log", tmp_path / "dead.jsonl"
     with parrot() as (port, told):
         site = tmp_path / "site.toml"
@@ -125,7 +126,8 @@ def test_no_plate_leaves_by_log_health_or_metrics(tmp_path: Path) -> None:
                 f'reliable_endpoint = "ipc://{tmp_path}/reliable"\n[[bus.consumers]]\nname = "ioc"\n'
                 f'[health]\naddress = "{HEALTH}"\n[[lists]]\nname = "stolen"\nfile = "stolen.csv"\n'
                 f'[rules]\nfolder = "{assets.folder("configs") / "rules"}"\ndry_run = true\n'
-                f'[[rules.lookups]]\nname = "registry"\nurl = "http://127.0.0.1:{port}/{{plate}}"\n[[cameras]]',
+                f'[[rules.lookups]]\nname = "registry"\nurl = "http://127.0.0.1:{port}/{{plate}}"\n'
+                f'[[rules.lookups]]\nname = "owners"\nfile = "owners.csv"\n[[cameras]]',
             )
         )
         bridge = tmp_path / "bridge.toml"
@@ -153,6 +155,7 @@ def test_no_plate_leaves_by_log_health_or_metrics(tmp_path: Path) -> None:
     assert events >= {
         "list_rows_left_out",
         "list_refused",
+        "rule_data_rows_left_out",
         "rule_would_hit",
         "register_fails",
         "bridge_dead_letter",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,8 +24,10 @@ from anpr.engine import data_keeper
 from anpr.engine.box import open_hub
 from anpr.engine.data_keeper import THREAD_NAME, DataKeeper
 from anpr.engine.hub import Hub
+from anpr.engine.lookout import AGAIN_SECONDS
 from anpr.errors import ConfigError, StoreError
 from anpr.records import Sighting
+from anpr.rules.content import content_of
 from anpr.rules.data import COPIES
 
 SITE = """
@@ -84,7 +88,7 @@ class Box:
                 )
             )  # fmt: skip
             self.keeper = DataKeeper(self.hub, clock=self.clock)
-        self._opened.callback(self.keeper.close)
+        self._opened.callback(self.keeper.lookout.close)
         self.logs = list(logs)  # type: ignore[arg-type]
 
     def write(self, name: str, text: str | None) -> None:
@@ -103,7 +107,7 @@ class Box:
                 self.clock.advance(1.0)
                 self.keeper.turn()
                 deadline = time.monotonic() + 20.0
-                while self.keeper.busy:
+                while self.keeper.lookout.busy:
                     assert time.monotonic() < deadline
                     time.sleep(0.0005)
                     self.keeper.turn()
@@ -146,7 +150,7 @@ def box(tmp_path: Path) -> Iterator[Box]:
 
 
 def test_unchanged_files_are_not_read_again(box: Box) -> None:
-    with mock.patch.object(data_keeper, "_read") as read:
+    with mock.patch.object(data_keeper.RuleData, "read") as read:
         box.run()
     assert (read.called, box.events()) == (False, [])
     assert box.raised() == {"fines", "persons"}
@@ -244,6 +248,26 @@ def test_a_box_starts_with_the_last_good_copy(box: Box, name: str, text: str | N
     assert box.raised() == ({"persons"} if name == "registry.csv" else {"fines"}), "the copy is the newest good one"
 
 
+@pytest.mark.parametrize("running", [False, True])
+def test_a_good_file_that_could_not_be_read_for_a_moment_is_taken(
+    box: Box, running: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.write("registry.csv", NOBODY)
+    with monkeypatch.context() as patched:
+        patched.setattr("anpr.rules.data.content_of", _broken)
+        box.run() if running else box.start()
+    assert "Input/output error" in box.refused["register registry"]
+    box.run(int(AGAIN_SECONDS) + 3)
+    assert (box.events(), box.refused) == (["rule_data_reloaded"], {})
+    assert "fines" not in box.raised()
+
+
+def _broken(file: Path) -> bytes:
+    if file.name == "registry.csv":
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    return content_of(file)
+
+
 @pytest.mark.parametrize("name", ["registry.csv", "declarations.csv"])
 def test_a_file_that_has_become_empty_is_an_export_that_failed_until_a_restart_says_otherwise(
     box: Box, name: str
@@ -317,31 +341,62 @@ def test_a_fault_of_the_program_is_told_and_the_old_content_stays(box: Box) -> N
 
 def test_a_signal_has_all_files_read_at_once(box: Box) -> None:
     box.run()
-    box.keeper.ask()
+    box.keeper.lookout.ask()
     box.keeper.turn()
     box.run(looks=1)
     assert box.events() == ["rule_data_reloaded", "rule_data_reloaded"]
 
 
-def test_the_loop_never_waits_for_a_reader(box: Box) -> None:
+def test_the_old_content_is_asked_while_a_thread_reads(box: Box) -> None:
     whole = data_keeper.RuleData.read
+    reads, go_on = threading.Event(), threading.Event()
 
     def slowly(data: data_keeper.RuleData) -> data_keeper.FreshData:
-        time.sleep(0.3)
+        assert threading.current_thread().name == THREAD_NAME
+        reads.set()
+        assert go_on.wait(20.0)
         return whole(data)
 
     with mock.patch.object(data_keeper.RuleData, "read", slowly):
         box.write("registry.csv", NOBODY)
-        for _ in range(3):
+        while not reads.wait(0.001):
             box.clock.advance(1.0)
-            began = time.monotonic()
             box.keeper.turn()
-            assert time.monotonic() - began < 0.2
-        assert box.keeper.busy
-        assert box.keeper._thread is not None
-        assert box.keeper._thread.name == THREAD_NAME
+        box.keeper.turn()
+        assert box.keeper.lookout.busy
         assert box.raised() == {"fines", "persons"}
+        go_on.set()
         box.run()
+    assert box.raised() == {"persons"}
+
+
+MANY = "plate,fines\n98C-012.34,0\n" + "".join(f"30A-{number:03}.45,1\n" for number in range(150))
+
+
+def left_out(box: Box) -> list[tuple[object, object]]:
+    return [(each["data"], each["rows"]) for each in box.logs if each["event"] == "rule_data_rows_left_out"]
+
+
+def test_up_to_one_bad_row_in_a_hundred_is_left_out_counted_and_told_once(box: Box) -> None:
+    box.write("registry.csv", MANY + "98C-0,9\n")
+    box.run()
+    assert box.events() == ["rule_data_reloaded", "rule_data_rows_left_out"]
+    assert left_out(box) == [("register registry", 1)]
+    (problem,) = box.logs[1]["problems"]  # type: ignore[attr-defined]
+    assert problem.startswith(f"{box.folder}/registry.csv:153: plate ")
+    assert "98C" not in problem.masked
+    assert box.hub.totals().counts["rule_data_rows_left_out", "register registry"] == 1
+    assert (box.raised(), box.refused) == ({"persons"}, {})
+    box.run()
+    assert box.events() == []
+    box.write("registry.csv", MANY + "98C-0,9\n98C-1,9\n")
+    box.run()
+    assert box.events() == ["rule_data_refused"]
+    assert box.refused["register registry"].endswith("2 of 153 rows are bad")
+    assert box.raised() == {"persons"}, "the former content stays"
+    box.start()
+    assert left_out(box) == [("register registry", 1)], "told of the copy that stands in"
+    assert box.hub.totals().counts["rule_data_rows_left_out", "register registry"] == 1
     assert box.raised() == {"persons"}
 
 

@@ -46,7 +46,7 @@ class Box:
                 for _ in range(run):
                     clock.advance(1.0)
                     keeper.turn()
-                    while keeper.busy:
+                    while keeper.lookout.busy:
                         keeper.turn()
                 return self.plates(hub), dict(keeper.refused)
 
@@ -136,11 +136,45 @@ def test_a_list_that_is_taken_while_it_runs_is_the_copy_from_then_on(tmp_path: P
         for _ in range(3):
             clock.advance(1.0)
             keeper.turn()
-            while keeper.busy:
+            while keeper.lookout.busy:
                 keeper.turn()
         assert len(box.plates(hub)) == 11
     box.write(content=BAD)
     assert len(box.start()[0]) == 11
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_new_content_with_the_old_time_and_size_is_the_copy_from_then_on(box: Box, running: bool) -> None:
+    box.write(*TEN, seconds=1_767_000_000.0)
+    box.start()
+    other = (*TEN[:-1], TEN[-1][:-1] + str((int(TEN[-1][-1]) + 1) % 10))
+    clock = ManualClock()
+    if running:
+        with open_hub(box="b", store=box.store, endpoint=None, lists=[box.listed], clock=clock) as hub:
+            keeper = ListKeeper([box.listed], hub, clock=clock, kept=KeptLists.of_store(box.store))
+            box.write(*other, seconds=1_767_000_000.0)
+            for _ in range(3):
+                clock.advance(1.0)
+                keeper.turn()
+                while keeper.lookout.busy:
+                    keeper.turn()
+            taken = box.plates(hub)
+    else:
+        box.write(*other, seconds=1_767_000_000.0)
+        taken, _ = box.start()
+    assert taken != TEN_PLATES
+    box.write(content=BAD)
+    assert box.start()[0] == taken
+
+
+def test_a_copy_that_the_disk_has_changed_is_written_anew(box: Box) -> None:
+    box.start()
+    copy = box.store / "lists" / "stolen.csv"
+    status = copy.stat()
+    copy.write_bytes(copy.read_bytes().replace(b"30A", b"31A", 1))
+    os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+    box.start()
+    assert copy.read_bytes() == box.file.read_bytes()
 
 
 def test_copies_of_lists_that_the_site_does_not_name_any_more_go(box: Box) -> None:

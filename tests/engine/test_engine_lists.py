@@ -53,7 +53,7 @@ class Box:
             self.clock.advance(1.0)
             self.keeper.turn()
             deadline = time.monotonic() + 20.0
-            while self.keeper.busy:
+            while self.keeper.lookout.busy:
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
                 self.keeper.turn()
@@ -187,14 +187,14 @@ def test_a_symbolic_link_may_be_turned_to_another_file(tmp_path: Path) -> None:
     for _ in range(4):
         clock.advance(1.0)
         keeper.turn()
-        while keeper.busy:
+        while keeper.lookout.busy:
             keeper.turn()
     assert len(hub.matcher.lists[0].entries) == 11
 
 
 def test_asking_reads_all_files_at_once(box: Box) -> None:
     before = box.hub.matcher
-    box.keeper.ask()
+    box.keeper.lookout.ask()
     box.run(1)
     assert box.hub.matcher is not before
     assert box.hub.counters.counts[("lists_reloaded", "")] == 2
@@ -208,14 +208,14 @@ def test_the_thread_is_named_never_waited_for_and_gone_after_close(box: Box, mon
         raise WatchListError("late")
 
     monkeypatch.setattr("anpr.engine.lists.load_list", wait)
-    box.keeper.ask()
+    box.keeper.lookout.ask()
     for _ in range(3):
         box.clock.advance(1.0)
         box.keeper.turn()
-        assert box.keeper.busy
+        assert box.keeper.lookout.busy
     assert [thread.name for thread in threading.enumerate()].count(THREAD_NAME) == 1
     go_on.set()
-    box.keeper.close()
+    box.keeper.lookout.close()
     assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
 
 

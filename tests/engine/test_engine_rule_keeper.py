@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import tempfile
 import time
@@ -22,6 +23,7 @@ from structlog.testing import capture_logs
 from anpr.clock import ManualClock
 from anpr.config.ruling import Rules
 from anpr.engine.judge import Judge
+from anpr.engine.lookout import AGAIN_SECONDS
 from anpr.engine.rule_keeper import THREAD_NAME, RuleKeeper
 from anpr.errors import StoreError
 from anpr.metrics import Counters
@@ -341,12 +343,12 @@ def test_a_folder_that_is_gone_leaves_the_old_rules(box: Box) -> None:
     assert len(box.judge.book) == 1
 
 
-def test_a_fault_of_the_program_leaves_the_old_rules(box: Box) -> None:
-    def fail() -> RuleBook:
+def test_a_fault_of_the_program_leaves_the_old_rules(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> RuleBook:
         raise RuntimeError("30A12345")
 
-    box.judge.reload = fail
-    box.keeper.ask()
+    monkeypatch.setitem(globals(), "read", fail)
+    box.keeper.lookout.ask()
     box.run()
     assert box.events() == ["rules_refused"]
     assert box.hub.counters.counts == {("rules_refused", "failure"): 1}
@@ -369,8 +371,21 @@ def test_while_the_store_refuses_the_old_rules_judge(box: Box) -> None:
     assert box.judge.book.versions.keys() == {"here"}
 
 
+def test_good_files_that_could_not_be_read_for_a_moment_are_taken(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    box.write({"here": 'when = { camera = "gate" }'})
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", fail)
+        box.run()
+    assert "Input/output error" in box.judge.refused
+    box.run(int(AGAIN_SECONDS) + 1)
+    assert (box.events(), box.judge.refused) == (["rules_reloaded"], "")
+
+
 def test_asked_for_they_are_read_at_once(box: Box) -> None:
-    box.keeper.ask()
+    box.keeper.lookout.ask()
     box.keeper.turn()
     assert box.keeper.busy
     box.run(1)
@@ -383,8 +398,8 @@ def test_a_site_without_rules_has_nothing_to_follow(tmp_path: Path) -> None:
         hub = FakeHub(opened, Judge(fresh("short"), opened, lateness_seconds=LATENESS))
         hub.judge = None
         keeper = RuleKeeper(None, hub, clock=ManualClock())
-        keeper.ask()
+        keeper.lookout.ask()
         keeper.turn()
         assert not keeper.busy
-        keeper.close()
+        keeper.lookout.close()
     assert THREAD_NAME == "anpr-rules"

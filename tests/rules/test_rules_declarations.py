@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from unittest import mock
@@ -16,31 +16,33 @@ from structlog.testing import capture_logs
 
 from anpr.config.times import parse_moment
 from anpr.errors import DeclarationError
-from anpr.rules.declaration import COLUMNS, Declaration, read_csv, read_declaration
+from anpr.privacy import masked
+from anpr.rules.declaration import COLUMNS, Declaration, parse_csv, read_declaration
 from anpr.rules.declarations import Declarations, Shelf
+from anpr.rules.sheet import LeftOut
 
 GOOD = "plate,type,declared\n98C-012.34,khaibao,2026-05-20T09:00\n"
 
 
-def write(tmp_path: Path, data: str | bytes) -> Path:
-    path = tmp_path / "declarations.csv"
-    path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return path
+PLACE = "declarations.csv"
 
 
-def problems_of(tmp_path: Path, data: str | bytes) -> list[str]:
-    path = write(tmp_path, data)
+def read(data: str | bytes) -> tuple[Sequence[Declaration], LeftOut]:
+    return parse_csv(data if isinstance(data, bytes) else data.encode(), Path(PLACE))
+
+
+def problems_of(data: str | bytes) -> list[str]:
     with pytest.raises(DeclarationError) as caught:
-        read_csv(path)
-    return [problem.removeprefix(f"{path}") for problem in caught.value.problems]
+        read(data)
+    return [problem.removeprefix(PLACE) for problem in caught.value.problems]
 
 
-def test_a_whole_row(tmp_path: Path) -> None:
+def test_a_whole_row() -> None:
     text = (
         "plate;type;declared;valid_until;origin;route;persons;test;reference\n"
         '98c 012.34;luongxanh;2026-05-20 09:00;2026-07-30;Bắc Giang;"Hà Nội; Lạng Sơn";2;2026-05-19T08:00+07:00;QR-7\n'
     )
-    (declaration,) = read_csv(write(tmp_path, "\ufeff" + text))
+    (declaration,) = read("\ufeff" + text)[0]
     assert (declaration.plate, declaration.type, declaration.origin) == ("98C01234", "luongxanh", "Bắc Giang")
     assert (declaration.route, declaration.persons, declaration.reference) == (("Hà Nội", "Lạng Sơn"), 2, "QR-7")
     assert declaration.valid_until_seconds is not None
@@ -80,7 +82,10 @@ def test_a_whole_row(tmp_path: Path) -> None:
         (GOOD + "98C-012.34,,2026-05-20\n", [":3: type is missing (give it)"]),
         (GOOD + "98C-012.34,a b,2026-05-20\n", [":3: type cannot be 'a b' (letters, digits, - and _)"]),
         (GOOD + "98C-012.34,khaibao\n", [":3: 2 fields where the header has 3 (put texts in quotes)"]),
-        (GOOD + '"98C-012.34,khaibao,2026-05-20\n', [":3: broken quoting: unexpected end of data (close the quote)"]),
+        (
+            GOOD + '"98C-012.34,khaibao,2026-05-20\n',
+            [":3: broken quoting: unexpected end of data (close the quote on the same line)"],
+        ),
         (GOOD.encode("utf-16"), [": the file is UTF-16 or damaged (save it as CSV UTF-8)"]),
         (GOOD.encode() + b"98C-012.34,\xff,2026-05-20\n", [":3: byte 0xff is not UTF-8 (save it as CSV UTF-8)"]),
         (GOOD.encode() + b"\0", [": the file is UTF-16 or damaged (save it as CSV UTF-8)"]),
@@ -99,28 +104,50 @@ def test_a_whole_row(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_bad_files(tmp_path: Path, data: str | bytes, expected: list[str]) -> None:
+def test_bad_files(data: str | bytes, expected: list[str]) -> None:
     if expected:
-        assert problems_of(tmp_path, data) == expected
+        assert problems_of(data) == expected
     else:
-        assert len(read_csv(write(tmp_path, data))) == 2
+        assert len(read(data)[0]) == 2
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\x85", "\x0b", "\x0c"])
-def test_what_is_a_new_line_elsewhere_makes_no_row(tmp_path: Path, mark: str) -> None:
+def test_what_is_a_new_line_elsewhere_makes_no_row(mark: str) -> None:
     row = f"98C-012.34,khaibao,2026-05-20T09:00,x{mark}51F-678.90\n"
-    (problem,) = problems_of(tmp_path, "plate,type,declared,reference\n" + row)
+    (problem,) = problems_of("plate,type,declared,reference\n" + row)
     assert problem.startswith(":2: reference")
 
 
-def test_many_problems_are_told_in_part(tmp_path: Path) -> None:
-    told = problems_of(tmp_path, GOOD + "X,khaibao,2026-05-20\n" * 150)
+def good_rows(count: int) -> str:
+    return "".join(f"98C-{number:03}.34,khaibao,2026-05-20T09:00\n" for number in range(count))
+
+
+def test_up_to_one_row_in_a_hundred_is_left_out_and_told() -> None:
+    bad = "X,,2026-05-20\n"
+    rows, left_out = read("plate,type,declared\n" + good_rows(60) + bad + "\n ,, \n" + good_rows(39))
+    assert (len(rows), left_out.rows, len(left_out.problems)) == (99, 1, 2)
+    assert left_out.problems[0] == f"{PLACE}:62: type is missing (give it)"
+    with pytest.raises(DeclarationError, match="2 of 101 rows are bad") as caught:
+        read("plate,type,declared\n" + good_rows(99) + bad + bad)
+    assert len(caught.value.problems) == 4
+    assert masked(str(caught.value)) == f"{PLACE}: 2 of 101 rows are bad"
+
+
+def test_a_stray_quote_spoils_its_own_row_alone() -> None:
+    stray = '"98C-012.34,khaibao,2026-05-20\n'
+    rows, left_out = read("plate,type,declared\n" + good_rows(60) + stray + good_rows(60))
+    assert (len(rows), left_out.rows) == (120, 1)
+    assert left_out.problems[0].startswith(f"{PLACE}:62: broken quoting")
+
+
+def test_many_problems_are_told_in_part() -> None:
+    told = problems_of(GOOD + "X,khaibao,2026-05-20\n" * 150)
     assert len(told) == 101
     assert told[-1] == ": 50 more problems"
 
 
-def test_the_same_row_twice_is_one_declaration(tmp_path: Path) -> None:
-    rows = read_csv(write(tmp_path, GOOD + GOOD.splitlines()[1]))
+def test_the_same_row_twice_is_one_declaration() -> None:
+    rows, _ = read(GOOD + GOOD.splitlines()[1])
     declarations = Declarations()
     declarations.replace_filed(Shelf.of(rows))
     assert (len(rows), len(declarations)) == (2, 1)
@@ -314,11 +341,11 @@ def test_any_row_is_taken_or_refused_with_a_reason(fields: dict[str, str]) -> No
 
 @settings(max_examples=100)
 @given(st.binary(max_size=120))
-def test_any_bytes_are_taken_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
-    path = write(tmp_path_factory.mktemp("any"), data)
+def test_any_bytes_are_taken_or_refused(data: bytes) -> None:
     problems: tuple[str, ...] = ()
+    rows: Sequence[Declaration]
     try:
-        rows = read_csv(path)
+        rows, _ = read(data)
     except DeclarationError as error:
         rows, problems = (), error.problems
     assert (len(rows), bool(problems)) == (0, True)

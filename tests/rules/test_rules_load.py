@@ -305,6 +305,11 @@ def test_a_folder_without_rules_is_refused(tmp_path: Path) -> None:
         load_rules([tmp_path])
 
 
+def test_a_folder_that_cannot_be_looked_at_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cannot be read: File name too long"):
+        load_rules([Path("x" * 300)])
+
+
 def test_the_shipped_rules_load() -> None:
     rules = load_rules([assets.folder("configs") / "rules"])
     assert len(rules.rules) >= 17

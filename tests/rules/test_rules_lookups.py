@@ -12,7 +12,7 @@ import pytest
 from anpr.clock import ManualClock
 from anpr.errors import ConfigError
 from anpr.rules.lookups import KEPT_SECONDS, REST_SECONDS, Lookups, Record
-from anpr.rules.registers import MOST_ANSWER_BYTES, http_register, read_register
+from anpr.rules.registers import MOST_ANSWER_BYTES, http_register, parse_register
 
 
 class Register:
@@ -120,7 +120,8 @@ def test_a_register_that_never_answers_does_not_hold_up_the_end() -> None:
 def test_a_daily_list(tmp_path: Path) -> None:
     path = tmp_path / "registry.csv"
     path.write_text("\ufeffplate,inspection_until,status\n29A-123.45,2026-10-02,\n30A-123.45,,ok\n", encoding="utf-8")
-    records = read_register(path)
+    records, left_out = parse_register(path.read_bytes(), path)
+    assert left_out.rows == 0
     assert records.get("29A12345") == {"inspection_until": "2026-10-02"}
     assert records.get("30A12345") == {"status": "ok"}
     assert records.get("98C01234") is None
@@ -130,27 +131,29 @@ def test_a_daily_list(tmp_path: Path) -> None:
 def test_what_is_a_new_line_elsewhere_makes_no_row(tmp_path: Path, mark: str) -> None:
     path = tmp_path / "registry.csv"
     path.write_text(f"plate,owner,status\n29A-123.45,evil{mark}51F-678.90,ok\n", encoding="utf-8")
-    assert dict(read_register(path)) == {"29A12345": {"owner": f"evil{mark}51F-678.90", "status": "ok"}}
+    assert parse_register(path.read_bytes(), path)[0] == {
+        "29A12345": {"owner": f"evil{mark}51F-678.90", "status": "ok"}
+    }
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("number,status\n", ":1: the column 'plate' is missing (add it)"),
-        ("plate,status\n29A-123.45\n", ":2: not as many fields as the header has (put texts in quotes)"),
-        ("plate,status\n29A-123.45,a,b\n", ":2: not as many fields as the header has (put texts in quotes)"),
+        ("plate,status\n29A-123.45\n", ":2: 1 fields where the header has 2 (put texts in quotes)"),
+        ("plate,status\n29A-123.45,a,b\n", ":2: 3 fields where the header has 2 (put texts in quotes)"),
         (
             "plate,status\nX,a\n",
-            ":2: 'X' is no Vietnamese plate: 1 characters are too few, a plate has at least 5 (like",
+            ":2: plate 'X' is no Vietnamese plate: 1 characters are too few, a plate has at least 5 (like",
         ),
-        ('plate,status\n"29A\n', ": cannot be read: unexpected end of data (save it as CSV UTF-8)"),
+        ('plate,status\n"29A\n', ":2: broken quoting: unexpected end of data (close the quote on the same line)"),
     ],
 )
 def test_a_bad_daily_list(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "registry.csv"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        read_register(path)
+        parse_register(path.read_bytes(), path)
     assert caught.value.problems[0].startswith(f"{path}{expected}")
 
 

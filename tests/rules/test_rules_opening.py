@@ -15,7 +15,7 @@ from anpr.config import load_site
 from anpr.errors import ConfigError, DeclarationError
 from anpr.rules.explain import silences
 from anpr.rules.memory import MemoryHistory
-from anpr.rules.opening import JOURNAL, known_of, load_site_rules, open_rules, places_of, problems_of
+from anpr.rules.opening import JOURNAL, Flaws, flaws_of, known_of, load_site_rules, open_rules, places_of
 
 SITE = """
 [box]
@@ -76,7 +76,7 @@ def test_a_site_without_rules(site: Path) -> None:
     site.write_text(SITE)
     config = load_site(site, environment=None)
     assert open_rules(config, clock=ManualClock()) is None
-    assert problems_of(config) == ()
+    assert flaws_of(config, clock=ManualClock()) == Flaws()
 
 
 def test_all_that_a_site_says(site: Path) -> None:
@@ -131,16 +131,39 @@ def test_a_wrong_site_is_refused(site: Path, change: tuple[str, str], error: typ
     except ConfigError as refused:
         problems = refused.problems
     else:
-        problems = problems_of(config)
+        problems = flaws_of(config, clock=ManualClock()).problems
         with pytest.raises(error):
             open_rules(config, clock=ManualClock())
     assert any(problem in each for each in problems), problems
 
 
+def test_bad_rows_that_are_left_out_are_told(site: Path) -> None:
+    rows = "".join(f"30A-{number:03}.45,0\n" for number in range(200))
+    (site.parent / "registry.csv").write_text(f"plate,fines\n98C-012.34,2\nX,1\n{rows}")
+    config = load_site(site, environment=None)
+    flaws = flaws_of(config, clock=ManualClock())
+    assert flaws.problems == ()
+    (line,) = flaws.left_out
+    assert line.startswith(f"{site.parent}/registry.csv:3: plate 'X' is no Vietnamese plate")
+    result = CliRunner().invoke(application(), ["check-config", str(site)])
+    assert result.exit_code == exits.OK
+    assert result.output.splitlines()[-2:] == [f"{line}: the row is left out", f"{site}: site, no mistakes"]
+    result = CliRunner().invoke(application(), ["check-config", str(site), "--json"])
+    told = json.loads(result.output.splitlines()[-1])
+    assert (told["problems"], told["left_out"]) == ([], [line])
+    opened = open_rules(config, clock=ManualClock())
+    assert opened is not None
+    assert [(each.name, each.plates, each.left_out) for each in opened.data] == [
+        ("declarations", 1, 0),
+        ("register registry", 201, 1),
+    ]
+    opened.close()
+
+
 def test_a_register_over_http_is_set_up(site: Path) -> None:
     site.write_text((SITE + FULL).replace('file = "registry.csv"', 'url = "http://127.0.0.1:9/{plate}"'))
     config = load_site(site, environment=None)
-    assert problems_of(config) == ()
+    assert flaws_of(config, clock=ManualClock()) == Flaws()
     opened = open_rules(config, clock=ManualClock())
     assert opened is not None
     assert opened.lookups.ask("registry", "29A12345") is None
