@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from stat import S_ISREG
 from threading import Thread
@@ -22,14 +24,17 @@ def signature_of(file: Path) -> Signature | None:
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
 
 
-def answers(file: Path) -> bool:
-    """Whether the file system opens the file within `ANSWER_SECONDS`, or says that there is none: a network share that
-    is gone may let whoever asks wait for ever, even if it has kept in mind what the file is. The thread that waits then
-    ends with the process."""
-    asking = Thread(target=_open, args=(file,), name="anpr-answers", daemon=True)
-    asking.start()
-    asking.join(ANSWER_SECONDS)
-    return not asking.is_alive()
+def silent_among(files: Iterable[Path]) -> frozenset[Path]:
+    """Those of the files that the file system does not open within `ANSWER_SECONDS`, nor says that there are none: a
+    network share that is gone may let whoever asks wait for ever, even if it has kept in mind what the file is. All are
+    asked at once; a thread that waits ends with the process."""
+    asked = {file: Thread(target=_open, args=(file,), name="anpr-answers", daemon=True) for file in files}
+    for thread in asked.values():
+        thread.start()
+    until_seconds = time.monotonic() + ANSWER_SECONDS
+    for thread in asked.values():
+        thread.join(max(0.0, until_seconds - time.monotonic()))
+    return frozenset(file for file, thread in asked.items() if thread.is_alive())
 
 
 def _open(file: Path) -> None:

@@ -10,6 +10,7 @@ import structlog
 
 from anpr.bus import Bus, BusOptions
 from anpr.clock import Clock
+from anpr.config.signature import silent_among
 from anpr.config.site import VEHICLES_PER_DAY, Listed, Site
 from anpr.engine.copies import forget_copies
 from anpr.engine.data_keeper import keep_data
@@ -38,10 +39,13 @@ def load_lists(lists: Sequence[Listed], kept: KeptLists | None = None) -> tuple[
     """
     loaded: list[WatchList] = []
     problems: list[str] = []
+    silent = silent_among(listed.file for listed in lists) if kept else ()
     for listed in lists:
         try:
-            whole = kept.open(listed) if kept else load_list(listed.file, name=listed.name, head=listed)
-            loaded.append(whole)
+            if kept:
+                loaded.append(kept.open(listed, answers=listed.file not in silent))
+            else:
+                loaded.append(load_list(listed.file, name=listed.name, head=listed))
         except WatchListError as error:
             problems.extend(error.problems)
     for each in loaded:

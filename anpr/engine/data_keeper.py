@@ -13,7 +13,6 @@ from typing import Protocol
 import structlog
 
 from anpr.clock import Clock
-from anpr.config.handed_in import MAX_VANISHING
 from anpr.config.signature import Signature, signature_of
 from anpr.engine.copies import keep_copy
 from anpr.engine.judge import Judge
@@ -114,10 +113,7 @@ class DataKeeper:
         """Read and check a file, and keep a copy of it; in the thread. Raises ConfigError or DeclarationError."""
         signature, before = signature_of(data.file), self._plates[data.name]
         fresh = data.read()
-        if fresh.plates < (1.0 - MAX_VANISHING) * before:
-            what = f"the file tells of {fresh.plates} plates, the old one of {before}"
-            cure = "check that it is whole; if it is meant so, restart the box"
-            raise ConfigError(what, place=str(data.file), cure=cure)
+        data.check_vanishing(fresh, before)
         try:
             keep_data(data, signature)
         except StoreError as error:

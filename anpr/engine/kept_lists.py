@@ -12,7 +12,6 @@ from pathlib import Path
 
 import structlog
 
-from anpr.config.signature import answers
 from anpr.config.site import Listed
 from anpr.engine.copies import forget_copies, is_copy_of, keep_copy
 from anpr.errors import WatchListError
@@ -37,14 +36,14 @@ class KeptLists:
         """The copies that belong to a store."""
         return cls(store / FOLDER)
 
-    def open(self, listed: Listed) -> WatchList:
+    def open(self, listed: Listed, *, answers: bool = True) -> WatchList:
         """The list of a site file, or its last good copy if its file is refused; `WatchList.refused` then says why.
 
-        A file is refused if it is wrong or does not answer, or if too much of the copy's plates are not in it and
-        nobody has forced it. Raises WatchListError if it is refused and there is no copy.
+        A file is refused if it is wrong, or if the file system does not `answers`, or if too much of the copy's plates
+        are not in it and nobody has forced it. Raises WatchListError if it is refused and there is no copy.
         """
         try:
-            if not answers(listed.file):
+            if not answers:
                 cure = "is the network share there that it lies on?"
                 raise WatchListError("does not answer", place=str(listed.file), cure=cure)
             watch_list = load_list(listed.file, name=listed.name, head=listed)

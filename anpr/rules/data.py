@@ -8,7 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from anpr.config.signature import Signature, answers, signature_of
+from anpr.config.handed_in import MAX_VANISHING
+from anpr.config.signature import Signature, signature_of
 from anpr.errors import ConfigError, DeclarationError
 from anpr.privacy import masked
 from anpr.rules.content import content_of
@@ -67,15 +68,17 @@ class RuleData:
         """What the file says now; in any thread. Raises ConfigError or DeclarationError with all that is wrong."""
         return self._read(self.file)
 
-    def open(self) -> RuleData:
-        """Have rules ask the file, or, if it is refused, its copy. Raises what `read` raises if there is no copy."""
+    def open(self, *, answers: bool = True) -> RuleData:
+        """Have rules ask the file, or, if it is refused, its copy: if it is wrong, or the file system does not
+        `answers`, or it tells of far fewer plates. Raises what `read` raises if there is no copy."""
         signature, why = None, ""
         try:
-            if not answers(self.file):
+            if not answers:
                 cure = "is the network share there that it lies on?"
                 raise ConfigError("does not answer", place=str(self.file), cure=cure)
             signature = signature_of(self.file)
             fresh = self.read()
+            self._compare_with_copy(fresh)
         except (ConfigError, DeclarationError) as error:
             try:
                 fresh = self._read(self.copy)
@@ -94,6 +97,24 @@ class RuleData:
         fresh.tell_left_out(self.name)
         fresh.take()
         return replace(self, signature=signature, plates=fresh.plates, left_out=fresh.left_out.rows, refused=why)
+
+    def check_vanishing(self, fresh: FreshData, plates_before: int) -> None:
+        """Raises ConfigError if too many plates are gone: most likely it is half a file."""
+        if fresh.plates < (1.0 - MAX_VANISHING) * plates_before:
+            what = f"the file tells of {fresh.plates} plates, the old one of {plates_before}"
+            cure = f"check that it is whole; if it is meant so, remove {self.copy} and restart the box"
+            raise ConfigError(what, place=str(self.file), cure=cure)
+
+    def _compare_with_copy(self, fresh: FreshData) -> None:
+        """Raises ConfigError as `check_vanishing` does, by the copy if there is a good one that is another."""
+        now, kept = signature_of(self.file), signature_of(self.copy)
+        if kept is None or (now is not None and (now[0], now[2]) == (kept[0], kept[2])):
+            return
+        try:
+            before = self._read(self.copy).plates
+        except (ConfigError, DeclarationError):
+            return
+        self.check_vanishing(fresh, before)
 
     def _read(self, path: Path) -> FreshData:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from anpr.clock import Clock
 from anpr.config.ruling import Rules
+from anpr.config.signature import silent_among
 from anpr.config.site import Camera, Site
 from anpr.errors import ConfigError, DeclarationError
 from anpr.metrics import Counters
@@ -72,7 +73,9 @@ def open_rules(site: Site, *, clock: Clock) -> OpenRules | None:
     if rules.declarations is not None or rules.intake is not None:
         declarations = Declarations()
     lookups = Lookups(clock)
-    data = tuple(each.open() for each in _data_of(site, rules, lookups, declarations))
+    named = tuple(_data_of(site, rules, lookups, declarations))
+    silent = silent_among(each.file for each in named)
+    data = tuple(each.open(answers=each.file not in silent) for each in named)
     if declarations is not None and rules.intake is not None:
         forget_before_seconds = clock.wall_seconds() - KEPT_SECONDS
         declarations.open_journal(site.store.path / JOURNAL, forget_before_seconds=forget_before_seconds)

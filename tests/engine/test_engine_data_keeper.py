@@ -269,14 +269,17 @@ def _broken(file: Path) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["registry.csv", "declarations.csv"])
-def test_a_file_that_has_become_empty_is_an_export_that_failed_until_a_restart_says_otherwise(
-    box: Box, name: str
-) -> None:
+def test_a_file_that_has_become_empty_is_an_export_that_failed_until_its_copy_is_removed(box: Box, name: str) -> None:
     box.write(name, {"registry.csv": REGISTRY, "declarations.csv": DECLARED}[name].splitlines()[0] + "\n")
     box.run()
     assert box.events() == ["rule_data_refused"]
     assert "tells of 0 plates, the old one of 1" in str(box.logs[0]["problem"])
     assert box.raised() == {"fines", "persons"}
+    box.start()
+    assert len(box.refused) == 1
+    assert box.raised() == {"fines", "persons"}
+    copy = {"registry.csv": "register-registry.csv", "declarations.csv": "declarations.csv"}[name]
+    (box.folder / "store" / COPIES / copy).unlink()
     box.start()
     assert box.refused == {}
     assert box.raised() == ({"unknown", "persons"} if name == "registry.csv" else {"fines"})
