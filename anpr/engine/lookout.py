@@ -121,6 +121,8 @@ class Lookout(Generic[Content]):
         self._at = "", 0.0
         """What the look was last found at, and since when."""
         self._at_seconds = 0.0
+        self._threadless = False
+        """Whether there was no thread for the last look."""
         self._silent: dict[str, tuple[_Look[Content], float]] = {}
         """Looks that were given up, by the things whose files they wait for; since when."""
         self._handled: dict[str, object] = {name: each.handled for name, each in followed.items()}
@@ -183,13 +185,20 @@ class Lookout(Generic[Content]):
         things = {name: each for name, each in self._followed.items() if name not in self._silent}
         if not things:
             return
-        asked = self._asked.is_set()
-        self._asked.clear()
         self._begun_seconds = self._at_seconds = now
         self._at = next(iter(things)), SILENT_SECONDS
-        self._look = look = _Look[Content](asked, self._at)
+        look = _Look[Content](self._asked.is_set(), self._at)
         look.thread = threading.Thread(target=self._run, args=(look, things, now), name=self._thread_name, daemon=True)
-        look.thread.start()
+        try:
+            look.thread.start()
+        except RuntimeError as error:  # no thread is to be had: the hub goes on, and tries again
+            if not self._threadless:
+                structlog.get_logger().error("files_not_looked_at", of=self._thread_name, problem=str(error))
+            self._threadless = True
+            return
+        self._threadless = False
+        self._asked.clear()
+        self._look = look
 
     def _be_patient(self, look: _Look[Content], now: float) -> None:
         """Give a look up that waits for one thing for too long: what it has read is read again by the next one."""

@@ -136,6 +136,22 @@ def test_what_changed_is_read_when_it_rests() -> None:
     assert things.run(3) == ["a1"], "what was in use before is no longer"
 
 
+def test_a_hub_for_which_there_is_no_thread_goes_on_and_looks_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    things = Things()
+    things.run()
+    things.marks["a"] = 2
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with capture_logs() as logs, monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        things.lookout.ask()
+        assert things.run(3) == []
+    assert [(each["event"], each["of"]) for each in logs] == [("files_not_looked_at", "looks")]
+    assert sorted(map(str, things.run())) == ["a2", "b1"], "that all are to be read anew is not forgotten"
+
+
 def test_what_changes_while_it_is_read_is_read_again_and_nothing_is_said_of_what_was_read() -> None:
     things = Things()
     things.marks["a"], things.moves["a"], things.faults["a"] = 2, 3, ValueError("half a file")
