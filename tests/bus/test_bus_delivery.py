@@ -183,7 +183,7 @@ def test_a_leap_of_the_numbers_holds_nobody_up(town: Town, tmp_path: Path, with_
     first.ack()
     first.close()
     town.until(lambda: not town.bus.standings[0].connected)
-    town.until(lambda: town.log.saved.get("ioc") == (3, 3))
+    town.until(lambda: town.log.saved.get("ioc") in ((2, 3), (3, 3)))  # whether it had heard that 3 is no hit
     log = LeapingLog(town.log.events[:1], 100_000_003)
     log.saved = town.log.saved
     town.restart(log=log)
