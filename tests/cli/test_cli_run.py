@@ -20,8 +20,10 @@ from anpr.cli.run import assign
 from anpr.clock import SystemClock
 from anpr.config import load_site
 from anpr.store import Query, Store
+from scripts.fault_matrix.sockets import free_port
 
-PORT = 17_780
+PORT = free_port()
+"""Of this run of the tests: a box may run on this machine."""
 DEMO = assets.folder("configs") / "demo" / "expressway.mp4"
 
 
