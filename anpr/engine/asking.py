@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from anpr.records import Sighting
 from anpr.rules.contract import History, Past, Where
+from anpr.rules.glance import DistanceKm, Glance
 
 Asked = tuple[str, ...]
 """A question of the memory, but for its time: `plate`, `camera`, `raised` or `list`, and of what."""
@@ -38,15 +39,29 @@ class Asking:
         self._note(("camera", camera_id), from_seconds, until_seconds)
         return self._history.unread_at(camera_id, from_seconds, until_seconds)
 
+    def glance(self, passage: Sighting, within_seconds: float, distance_km: DistanceKm) -> Glance | None:
+        seen = passage.seen_seconds
+        self._note(("plate", passage.text), seen - within_seconds, seen)
+        return self._history.glance(passage, within_seconds, distance_km)
+
     def may_share_leaders(
-        self, passage: Sighting, passed: Sequence[Past], reach_seconds: float, *, plates: int, cameras: int
+        self,
+        passage: Sighting,
+        from_seconds: float,
+        until_seconds: float,
+        reach_seconds: float,
+        *,
+        plates: int,
+        cameras: int,
     ) -> bool:
-        self._note(("camera", passage.camera_id), passage.seen_seconds - reach_seconds, passage.seen_seconds)
-        for past in reversed(passed):
-            if past.seen_seconds < self._from_seconds:
-                break
-            self._note(("camera", past.camera_id), past.seen_seconds - reach_seconds, past.seen_seconds)
-        return self._history.may_share_leaders(passage, passed, reach_seconds, plates=plates, cameras=cameras)
+        seen = passage.seen_seconds
+        self._note(("camera", passage.camera_id), seen - reach_seconds, seen)
+        if until_seconds >= self._from_seconds:
+            for past in self._history.of_plate(passage.text, max(from_seconds, self._from_seconds), until_seconds):
+                self._note(("camera", past.camera_id), past.seen_seconds - reach_seconds, past.seen_seconds)
+        return self._history.may_share_leaders(
+            passage, from_seconds, until_seconds, reach_seconds, plates=plates, cameras=cameras
+        )
 
     def raised(self, rule: str, key: str, from_seconds: float, until_seconds: float) -> Sequence[tuple[float, str]]:
         self._note(("raised", rule, key), from_seconds, until_seconds)

@@ -12,7 +12,6 @@ import heapq
 import math
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 import structlog
@@ -35,24 +34,24 @@ MOST_WAITING = 1_000_000
 """Passages that rules with `wait` have yet to judge."""
 
 
-@dataclass(slots=True, eq=False)
 class Judged:
     """A passage of late, and what was said of it."""
 
-    sighting: Sighting
-    listed: tuple[Hit, ...]
-    """What the lists say of it."""
-    late: bool = False
-    raised: dict[float, dict[str, Raised]] = field(default_factory=dict)
-    """What the rules say of it, by their wait (0: none) and the hit's id."""
-    told: dict[str, Hit] = field(default_factory=dict)
-    """The newest revisions of the rules' hits that were handed out, withdrawn ones too."""
-    asked: dict[Asked, Span] = field(default_factory=dict)
+    __slots__ = ("asked", "late", "listed", "place", "raised", "sighting", "told")
 
-    @property
-    def place(self) -> tuple[float, str]:
+    def __init__(self, sighting: Sighting, listed: tuple[Hit, ...]) -> None:
+        """`listed`: what the lists say of it."""
+        self.sighting = sighting
+        self.listed = listed
+        self.place = (sighting.seen_seconds, sighting.id)
         """Where it stands in the order of time."""
-        return self.sighting.seen_seconds, self.sighting.id
+        self.late = False
+        self.raised: dict[float, dict[str, Raised]] = {}
+        """What the rules say of it, by their wait (0: none) and the hit's id."""
+        self.told: dict[str, Hit] = {}
+        """The newest revisions of the rules' hits that were handed out, withdrawn ones too."""
+        self.asked: Mapping[Asked, Span] = {}
+        """What the rules asked of the memory about it."""
 
 
 class Judge:

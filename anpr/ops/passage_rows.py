@@ -178,17 +178,17 @@ def append(
     newest_in: Slices,
     book: Book,
     seen: float,
-    plate: np.uint64,
-    id_high: np.uint64,
-    id_low: np.uint64,
+    plate: int,
+    id_high: int,
+    id_low: int,
     millionths: int,
     speed_kmh: float,
     place: int,
     traits: int,
     keep_from: float,
 ) -> int:
-    """Take in a passage; `plate` 0 is none. Up to two rows seen before `keep_from` are given up first, and one more if
-    all are taken.
+    """Take in a passage; `plate` 0 is none; the halves of its id may be signed. Up to two rows seen before `keep_from`
+    are given up first, and one more if all are taken.
 
     Returns its row; -1 - row if a live row within the time was given up for it because all are taken.
     """
@@ -206,9 +206,8 @@ def append(
     else:
         row = book[FRESH]
         book[FRESH] += 1
-    if plate == 0:
-        plate = UNREAD + np.uint64(place)
-    rows[row].seen, rows[row].plate, rows[row].id_high, rows[row].id_low = seen, plate, id_high, id_low
+    rows[row].seen, rows[row].plate = seen, np.uint64(plate) if plate else UNREAD + np.uint64(place)
+    rows[row].id_high, rows[row].id_low = np.uint64(id_high), np.uint64(id_low)
     rows[row].millionths, rows[row].speed_kmh = millionths, speed_kmh
     rows[row].place, rows[row].traits = place, traits
     rows[row].arrived_next = NONE
@@ -313,6 +312,28 @@ def at_place(rows: Rows, newest_in: Slices, place: int, since: float, until: flo
 
 
 _MOST_LEADING = 64
+
+
+@njit(cache=True, nogil=True)
+def glance(rows: Rows, row: int, since: float, ways_km: NDArray[np.float64]) -> tuple[int, float, float, float]:
+    """What the rows of a row's plate before it, seen from `since` on, come to: their number, when the first and the
+    last were seen, and the speed of the fastest way here from another place. `ways_km` leads here from each place, NaN
+    where that is not known: then the speed is infinite. The number is -1 if two were seen in the same moment as it."""
+    seen, place = rows[row].seen, rows[row].place
+    count, first, last, peak_kmh = 0, np.inf, -np.inf, 0.0
+    younger, at = rows[row].younger, rows[row].older
+    if younger != NONE and rows[younger].seen == seen:
+        return -1, first, last, np.inf
+    while at != NONE and rows[at].seen >= since:
+        if rows[at].seen == seen:
+            return -1, first, last, np.inf
+        first, last = rows[at].seen, max(last, rows[at].seen)
+        count += 1
+        if rows[at].place != place:
+            km = ways_km[rows[at].place]
+            peak_kmh = max(peak_kmh, np.inf if np.isnan(km) else km * 3600.0 / (seen - first))
+        at = rows[at].older
+    return count, first, last, peak_kmh
 
 
 @njit(cache=True, nogil=True)

@@ -35,6 +35,7 @@ speed and the `traits` are the caller's."""
 LONGEST_SHORT_ID = 16
 """Bytes; ids of the engine are 32 hex digits."""
 _HALVES = struct.Struct(">QQ")
+_SIGNED_HALVES = struct.Struct(">qq")
 _SAME = "="
 """Province code that is the plate's beginning."""
 
@@ -116,6 +117,12 @@ def traits_of(
         sighting.vehicle_class,
         short_id,
     )
+
+
+def id_halves(identity: bytes) -> tuple[int, int]:
+    """The two halves of `id_bytes` as signed numbers: what fits 64 bits of any kind."""
+    high, low = _SIGNED_HALVES.unpack(identity)
+    return high, low
 
 
 def id_bytes(sighting_id: str) -> tuple[bytes | None, bool]:

@@ -13,18 +13,25 @@ _VALUES = {character: value for value, character in enumerate(ALPHABET, start=1)
 _CHARACTERS = " " + ALPHABET
 
 
-@lru_cache(maxsize=8192)
 def pack(text: str) -> int | None:
     """The number of a normalised text; None if it is too long or has a character that is on no plate."""
     if len(text) > LONGEST_PACKED:
         return None
-    number = 0
     try:
-        for character in text:
-            number = number * 37 + _VALUES[character]
+        return _head(text[:-4]) * 37**4 + _tail(text[-4:])
     except KeyError:
         return None
+
+
+def _number(text: str) -> int:
+    number = 0
+    for character in text:
+        number = number * 37 + _VALUES[character]
     return number
+
+
+_head, _tail = lru_cache(maxsize=1 << 15)(_number), lru_cache(maxsize=1 << 14)(_number)
+"""Most plates share the beginning with many, and the last four digits with many others."""
 
 
 @lru_cache(maxsize=8192)

@@ -15,12 +15,13 @@ from anpr.privacy import masked
 from anpr.records import Hit, Severity, Sighting
 from anpr.rules.compile import CompiledRule
 from anpr.rules.contract import History, Raised
-from anpr.rules.declarations import Declarations
+from anpr.rules.glance import NOTHING
 from anpr.rules.judgement import Finding, Judgement
 from anpr.rules.language import Condition, Rule
 from anpr.rules.message import fields_of, write
 from anpr.rules.outlook import EVERYTHING, MARGIN_SECONDS, Facts, passed_within
 from anpr.rules.passage import Passage, standing
+from anpr.rules.places import Places
 
 MOST_STANDINGS = 10_000
 """Kept of each kind, camera, direction, colour and class: which rules may be true of such passages."""
@@ -63,8 +64,14 @@ class RuleBook:
         spans = [passed_within(condition) for rule in texts for condition in rule.conditions()]
         self._spans = sorted({span + MARGIN_SECONDS for span in spans if span < inf})
         """Within these spans before a passage rules need another one of its plate."""
+        speeds = [each.travel.faster_than_kmh for rule in texts for each in rule.conditions() if each.travel]
+        self._speeds_kmh = sorted({kmh for kmh in speeds if kmh is not None})
+        """Faster than these the plate must have come here for some rules."""
         self._reach_seconds = max((_reach_seconds(rule) for rule in texts), default=0.0)
         """How far the history of every plate is asked for."""
+        self.declarations = asked[0].sources.declarations if asked else None
+        """What the rules ask about declarations; None if the box has none."""
+        self._distance_km = asked[0].sources.ground.places.distance_km if asked else Places().distance_km
         self._at_hand = {
             condition.lookup.source: each.sources.registers
             for each in asked
@@ -78,11 +85,6 @@ class RuleBook:
             (each.list_hits.within for rule in texts for each in rule.conditions() if each.list_hits), default=0.0
         )
         """How far before a sighting the watch-lists' hits are counted."""
-
-    @property
-    def declarations(self) -> Declarations | None:
-        """What the rules ask about declarations; None if the box has none."""
-        return self.rules[0].sources.declarations if self.rules else None
 
     @property
     def versions(self) -> dict[str, str]:
@@ -165,17 +167,20 @@ class RuleBook:
         """What is known of a passage before any rule is asked."""
         sighting = judgement.sighting
         listed = bool(judgement.hits)
-        if not sighting.text:
-            return Facts(listed, True, 0.0, ())
-        declarations = self.declarations
-        declared = declarations is None or sighting.text in declarations
-        passed = judgement.past(self._reach_seconds) if self._reach_seconds else ()
-        age = sighting.seen_seconds - passed[-1].seen_seconds if passed else self._reach_seconds + 2 * MARGIN_SECONDS
-        above = bisect_left(self._spans, age)
+        text, seen_seconds, reach = sighting.text, sighting.seen_seconds, self._reach_seconds
+        if not text:
+            return Facts(listed, True, 0.0, inf, ())
+        declared = self.declarations is None or text in self.declarations
+        unregistered: tuple[str, ...] = ()
         for name, registers in self._at_hand.items():
-            judgement.records[name] = registers.ask(name, sighting.text)
-        unregistered = tuple([name for name, record in judgement.records.items() if record is not None and not record])
-        return Facts(listed, declared, self._spans[above - 1] if above else 0.0, unregistered)
+            record = judgement.records[name] = registers.ask(name, text)
+            if record is not None and not record:
+                unregistered += (name,)
+        _, _, last_seconds, peak_kmh = judgement.glance(reach, self._distance_km) if reach else NOTHING
+        last_seconds = max(last_seconds, seen_seconds - reach - 2 * MARGIN_SECONDS)  # before that, it may have passed
+        above, slower = bisect_left(self._spans, seen_seconds - last_seconds), bisect_left(self._speeds_kmh, peak_kmh)
+        passed_seconds = self._spans[above - 1] if above else 0.0
+        return Facts(listed, declared, passed_seconds, self._speeds_kmh[slower - 1] if slower else 0.0, unregistered)
 
     def _candidates(self, passage: Passage, facts: Facts, wait_seconds: float) -> _Candidates:
         """The rules that may be true of such a passage."""

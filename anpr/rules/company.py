@@ -7,11 +7,12 @@ from operator import attrgetter
 
 from anpr.records import Sighting
 from anpr.rules.contract import Past
+from anpr.rules.glance import SECONDS_PER_HOUR
 from anpr.rules.judgement import Deep, Finding, Judgement
 from anpr.rules.language import Convoy, UnreadBefore
 from anpr.rules.logic import Truth
 from anpr.rules.passage import Ground
-from anpr.rules.past import SECONDS_PER_HOUR, fitting
+from anpr.rules.past import fitting
 from anpr.rules.wording import duration, same
 
 MOST_LEADERS = 12
@@ -19,10 +20,21 @@ MOST_LEADERS = 12
 NOT_KNOWN = ("", "unknown")
 
 
-def convoy(predicate: Convoy, _ground: Ground) -> Deep:
+def convoy(predicate: Convoy, ground: Ground) -> Deep:
     """The plate is the last of several that passed several cameras in the same order, close to each other."""
     within, gap, others, elsewhere = predicate.within, predicate.gap, predicate.plates - 1, predicate.cameras - 1
     reach = gap * others
+    distance_km = ground.places.distance_km
+
+    def may_be_one(judgement: Judgement) -> bool:
+        """A quick look, that ends it for nearly all."""
+        sighting, (number, first, last, _) = judgement.sighting, judgement.glance(within, distance_km)
+        if number < elsewhere:
+            return False
+        if not elsewhere or last == sighting.seen_seconds:
+            return True  # in two places at once: which passages count depends on their ids
+        share = judgement.history.may_share_leaders
+        return share(sighting, first, last, reach, plates=others, cameras=elsewhere)
 
     def leaders(judgement: Judgement, camera_id: str, own_text: str, own_seconds: float) -> list[Past]:
         """Readable passages in front of one at `own_seconds`."""
@@ -31,13 +43,10 @@ def convoy(predicate: Convoy, _ground: Ground) -> Deep:
 
     def find(judgement: Judgement) -> tuple[tuple[str, ...], list[Past]] | None:
         """The plates in front, and the passages that show it; None if there is no convoy."""
-        sighting, passed = judgement.sighting, judgement.past(within)
-        if len(passed) < elsewhere:
+        if not may_be_one(judgement):
             return None
-        share = judgement.history.may_share_leaders
-        if elsewhere and not share(sighting, passed, reach, plates=others, cameras=elsewhere):
-            return None
-        last = {past.camera_id: past for past in passed}
+        sighting = judgement.sighting
+        last = {past.camera_id: past for past in judgement.past(within)}
         last.pop(sighting.camera_id, None)
         if len(last) < elsewhere:
             return None

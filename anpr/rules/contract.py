@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from anpr.records import Colour, Direction, Hit, Sighting
+from anpr.rules.glance import DistanceKm, Glance
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -63,12 +64,24 @@ class History(Protocol):
         """The unreadable ones of them."""
         ...
 
+    def glance(self, passage: Sighting, within_seconds: float, distance_km: DistanceKm) -> Glance | None:
+        """What the passages by a passage's plate before it come to, at most so long ago. None: ask `of_plate`. So it
+        is where the plate passed twice in one moment, and where the passage did not come last of all."""
+        ...
+
     def may_share_leaders(
-        self, passage: Sighting, passed: Sequence[Past], reach_seconds: float, *, plates: int, cameras: int
+        self,
+        passage: Sighting,
+        from_seconds: float,
+        until_seconds: float,
+        reach_seconds: float,
+        *,
+        plates: int,
+        cameras: int,
     ) -> bool:
         """False only if no `plates` others passed up to `reach_seconds` before this passage, and also before the last
-        passages of `cameras` other cameras by its plate; `passed` are all the plate's passages before this one that
-        count, in order of time. A quick look; the thorough one asks `at_camera` of the same passages."""
+        passages of `cameras` other cameras by its plate; those that count were seen from `from_seconds` to
+        `until_seconds`, before this one. A quick look; the thorough one asks `at_camera` of the same passages."""
         ...
 
     def raised(self, rule: str, key: str, from_seconds: float, until_seconds: float) -> Sequence[tuple[float, str]]:

@@ -12,13 +12,25 @@ from array import array
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anpr.metrics import Counters
 from anpr.ops import passage_rows
-from anpr.ops.passages import Compact, Traits, compact, province_code_of, unpack_id
+from anpr.ops.passage_rows import NONE
+from anpr.ops.passages import (
+    Traits,
+    id_bytes,
+    id_halves,
+    millionths_of,
+    province_code_of,
+    speed_of,
+    traits_of,
+    unpack_id,
+)
 from anpr.plates.packed import pack, unpack
 from anpr.records import Sighting
 from anpr.rules.contract import Past, Where
+from anpr.rules.glance import DistanceKm, Glance
 from anpr.rules.marks import Marks
 
 MOST_PASSAGES = 5_000_000
@@ -26,6 +38,7 @@ MOST_PASSAGES = 5_000_000
 MOST_TRAITS = 65_536
 _FIELDS = ["seen", "plate", "id_high", "id_low", "millionths", "speed_kmh", "traits"]
 _UNREAD = int(passage_rows.UNREAD)
+_2_64 = 1 << 64
 PLACES_AT_ONCE = 32
 KEPT_AT_HAND = 1 << 17
 """Passages that are not made anew from their rows, mostly the newest: a vehicle that passes one camera passes the next.
@@ -75,7 +88,7 @@ class HotHistory:
         self._rows, self._table, self._book = passage_rows.make_rows(most_passages)
         self._slices = passage_rows.make_slices(PLACES_AT_ONCE, keep_seconds)
         self._places: dict[str, int] = {}
-        self._codes: dict[Traits, int] = {}
+        self._codes: dict[tuple[object, ...], int] = {}
         self._traits: list[Traits] = []
         self._found = np.empty(FOUND_AT_ONCE, np.int32)
         self._where: dict[Where | None, _Wanted] = {None: _Wanted(everything=True)}
@@ -84,6 +97,11 @@ class HotHistory:
         self._known_rows = array("i", [-1]) * KEPT_AT_HAND
         """… and which one it is."""
         self._columns = self._rows[_FIELDS]
+        self._newest = "", NONE
+        """Id and row of the passage that came last."""
+        self._distance_km: DistanceKm | None = None
+        self._ways_km: dict[str, NDArray[np.float64]] = {}
+        """By camera the ways that lead there from each place, NaN where they are not known, after `_distance_km`."""
 
     @property
     def passages(self) -> int:
@@ -105,50 +123,73 @@ class HotHistory:
 
     def add(self, sighting: Sighting) -> None:
         """Remember a sighting. What cannot be remembered is counted in `counters`."""
-        told = compact(sighting)
-        if told is None:
+        number, (identity, short_id) = pack(sighting.text), id_bytes(sighting.id)
+        if number is None or identity is None:
             self.counters.add("history_dropped", reason="plate or id")
             return
-        code = self._code(told.traits)
+        code = self._code(traits_of(sighting, short_id=short_id))
         if code is None:
             self.counters.add("history_dropped", reason="too many cameras or kinds")
             return
-        self.newest_seconds = max(self.newest_seconds, told.seen_seconds)
+        id_high, id_low = id_halves(identity)
+        millionths, speed_kmh = millionths_of(sighting), speed_of(sighting)
+        self.newest_seconds = max(self.newest_seconds, sighting.seen_seconds)
         row = passage_rows.append(
             self._rows,
             self._table,
             self._slices,
             self._book,
-            told.seen_seconds,
-            np.uint64(told.plate),
-            np.uint64(told.id_high),
-            np.uint64(told.id_low),
-            told.millionths,
-            told.speed_kmh,
-            self._places[told.traits.camera_id],
+            sighting.seen_seconds,
+            number,
+            id_high,
+            id_low,
+            millionths,
+            speed_kmh,
+            self._places[sighting.camera_id],
             code,
             self.newest_seconds - self.keep_seconds,
         )
         if row < 0:
             row = -1 - row
             self.counters.add("history_dropped", reason="full")
-        self._keep(row, _past(sighting.id, sighting.text, told))
+        self._newest = sighting.id, row
+        self._keep(
+            row,
+            Past(
+                id=sighting.id,
+                site_id=sighting.site_id,
+                camera_id=sighting.camera_id,
+                seen_seconds=sighting.seen_seconds,
+                text=sighting.text,
+                kind=sighting.kind,
+                probability=millionths / 1e6,
+                colour=sighting.colour,
+                province_code=sighting.province_code,
+                direction=sighting.direction,
+                unreadable=sighting.unreadable,
+                lane=sighting.lane,
+                vehicle_class=sighting.vehicle_class,
+                speed_kmh=_told_speed(speed_kmh),
+            ),
+        )
 
     def remove(self, sighting: Sighting) -> None:
         """Forget a sighting, given as the revision that was added. One that is not remembered is let pass."""
-        told = compact(sighting)
+        number, (identity, _) = pack(sighting.text), id_bytes(sighting.id)
         place = self._places.get(sighting.camera_id)
-        if told is None or place is None:
+        if number is None or identity is None or place is None:
             return
+        self._newest = "", NONE
+        id_high, id_low = id_halves(identity)
         passage_rows.take_out(
             self._rows,
             self._table,
             self._slices,
             self._book,
-            np.uint64(told.plate) or _unread(place),
-            told.seen_seconds,
-            np.uint64(told.id_high),
-            np.uint64(told.id_low),
+            np.uint64(number) if number else _unread(place),
+            sighting.seen_seconds,
+            np.uint64(id_high % _2_64),
+            np.uint64(id_low % _2_64),
         )
 
     def load(self, rows: passage_rows.Rows, traits: Sequence[Traits]) -> None:
@@ -164,18 +205,20 @@ class HotHistory:
         rows["place"] = places[rows["traits"]]
         rows["traits"] = np.array([code or 0 for code in codes], np.uint16)[rows["traits"]]
         self.newest_seconds = max(self.newest_seconds, float(rows["seen"].max()))
-        self._known_rows = array("i", [-1]) * KEPT_AT_HAND
+        self._known_rows = array("i", [NONE]) * KEPT_AT_HAND
+        self._newest = "", NONE
         lost = passage_rows.append_many(
             self._rows, self._table, self._slices, self._book, rows, self.newest_seconds - self.keep_seconds
         )
         if lost:
             self.counters.add("history_dropped", lost, reason="full")
 
-    def _code(self, traits: Traits) -> int | None:
-        """The number of these traits, whose camera has a place; None if there are too many."""
-        code = self._codes.get(traits)
+    def _code(self, fields: tuple[object, ...]) -> int | None:
+        """The number of the traits with these fields, whose camera has a place; None if there are too many."""
+        code = self._codes.get(fields)
         if code is not None:
             return code
+        traits = Traits._make(fields)
         if len(self._traits) >= MOST_TRAITS:
             return None
         if traits.camera_id not in self._places:
@@ -215,14 +258,40 @@ class HotHistory:
             return ()
         return self._chained(_unread(place), from_seconds, until_seconds, self._where[None])
 
+    def glance(self, passage: Sighting, within_seconds: float, distance_km: DistanceKm) -> Glance | None:
+        identity, row = self._newest
+        if identity != passage.id or not passage.text:
+            return None
+        ways_km = self._ways_km.get(passage.camera_id)
+        if ways_km is None or len(ways_km) < len(self._places) or distance_km != self._distance_km:
+            ways_km = self._ways_to(passage.camera_id, distance_km)
+        count, first_seconds, last_seconds, peak_kmh = passage_rows.glance(
+            self._rows, row, passage.seen_seconds - within_seconds, ways_km
+        )
+        return Glance(count, first_seconds, last_seconds, peak_kmh) if count >= 0 else None
+
+    def _ways_to(self, camera_id: str, distance_km: DistanceKm) -> NDArray[np.float64]:
+        """How far it is from each place to a camera, NaN where that is not known."""
+        if distance_km != self._distance_km:
+            self._distance_km = distance_km
+            self._ways_km.clear()
+        found = (distance_km(place, camera_id) for place in self._places)
+        ways_km = self._ways_km[camera_id] = np.array([math.nan if km is None else km for km in found], np.float64)
+        return ways_km
+
     def may_share_leaders(
-        self, passage: Sighting, passed: Sequence[Past], reach_seconds: float, *, plates: int, cameras: int
+        self,
+        passage: Sighting,
+        from_seconds: float,
+        until_seconds: float,
+        reach_seconds: float,
+        *,
+        plates: int,
+        cameras: int,
     ) -> bool:
         place = self._places.get(passage.camera_id)
-        if place is None or not passed:
+        if place is None:
             return not cameras
-        if passed[-1].seen_seconds >= passage.seen_seconds:
-            return True  # in two places at once: which rows count depends on their ids
         return passage_rows.share_leaders(
             self._rows,
             self._table,
@@ -230,8 +299,8 @@ class HotHistory:
             np.uint64(pack(passage.text) or 0),
             place,
             passage.seen_seconds,
-            passed[0].seen_seconds,
-            passed[-1].seen_seconds,
+            from_seconds,
+            until_seconds,
             reach_seconds,
             plates,
             cameras,
@@ -302,27 +371,25 @@ class HotHistory:
     def _past(self, row: tuple[float, int, int, int, int, float, int], text: str) -> Past:
         seen_seconds, plate, id_high, id_low, millionths, speed_kmh, code = row
         traits = self._traits[code]
-        told = Compact(seen_seconds, plate, id_high, id_low, millionths, speed_kmh, traits)
         text = text or ("" if plate >= _UNREAD else unpack(plate))
-        return _past(unpack_id(id_high, id_low, short=traits.short_id), text, told)
+        return Past(
+            id=unpack_id(id_high, id_low, short=traits.short_id),
+            site_id=traits.site_id,
+            camera_id=traits.camera_id,
+            seen_seconds=seen_seconds,
+            text=text,
+            kind=traits.kind,
+            probability=millionths / 1e6,
+            colour=traits.colour,
+            province_code=province_code_of(traits, text),
+            direction=traits.direction,
+            unreadable=traits.unreadable,
+            lane=traits.lane,
+            vehicle_class=traits.vehicle_class,
+            speed_kmh=_told_speed(speed_kmh),
+        )
 
 
-def _past(sighting_id: str, text: str, told: Compact) -> Past:
-    """A passage of which the id and the text are at hand."""
-    seen_seconds, _, _, _, millionths, speed_kmh, traits = told
-    return Past(
-        id=sighting_id,
-        site_id=traits.site_id,
-        camera_id=traits.camera_id,
-        seen_seconds=seen_seconds,
-        text=text,
-        kind=traits.kind,
-        probability=millionths / 1e6,
-        colour=traits.colour,
-        province_code=province_code_of(traits, text),
-        direction=traits.direction,
-        unreadable=traits.unreadable,
-        lane=traits.lane,
-        vehicle_class=traits.vehicle_class,
-        speed_kmh=None if speed_kmh != speed_kmh else round(speed_kmh, 3),
-    )
+def _told_speed(speed_kmh: float) -> float | None:
+    """A row's speed as a sighting tells it."""
+    return None if speed_kmh != speed_kmh else round(speed_kmh, 3)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from anpr.records import Hit, Sighting
 from anpr.rules.contract import History, Past, Where
+from anpr.rules.glance import NOTHING, DistanceKm, Glance, glance_at
 from anpr.rules.language import Value
 from anpr.rules.logic import Truth
 from anpr.rules.wording import Said
@@ -19,13 +20,14 @@ class Judgement:
     """A sighting with its history, asked for lazily."""
 
     __slots__ = (
+        "_glance",
+        "_glanced_seconds",
         "_later",
         "_passed",
         "_reach_seconds",
         "history",
         "hits",
         "known_seconds",
-        "peak",
         "records",
         "sighting",
     )
@@ -38,12 +40,28 @@ class Judgement:
         self.known_seconds = known_seconds
         self.records: dict[str, Mapping[str, Value] | None] = {}
         """What the registers that were asked have on the plate."""
-        self.peak = (-1.0, 0.0)
-        """How far was looked back for the fastest way here, and the speed; see `anpr.rules.past`."""
+        self._glance = NOTHING
+        """At the passages before this one, `_glanced_seconds` ago at most."""
+        self._glanced_seconds = -inf
         self._passed: Sequence[Past] = ()
         """The plate's passages before this one, `_reach_seconds` ago at most."""
         self._reach_seconds = -inf
         self._later: dict[float, Sequence[Past]] = {}
+
+    def glance(self, within_seconds: float, distance_km: DistanceKm) -> Glance:
+        """What `past` comes to."""
+        if within_seconds != self._glanced_seconds:
+            glance = self.history.glance(self.sighting, within_seconds, distance_km)
+            if glance is None:
+                glance = glance_at(self.past(within_seconds), self.sighting, distance_km)
+            self._glance, self._glanced_seconds = glance, within_seconds
+        return self._glance
+
+    def peak_kmh(self, within_seconds: float, distance_km: DistanceKm) -> float:
+        """No way here from another camera within a time was faster."""
+        if within_seconds > self._glanced_seconds:
+            self.glance(within_seconds, distance_km)
+        return self._glance.peak_kmh
 
     def past_where(self, within_seconds: float, where: Where) -> Sequence[Past]:
         """`past`, of which those that `where` leaves out may be missing: for questions that reach far back."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from anpr.records import Hit, Sighting
 from anpr.rules.contract import Past, Raised, Where
+from anpr.rules.glance import DistanceKm, Glance
 
 
 def remember(sighting: Sighting) -> Past:
@@ -48,8 +49,18 @@ class MemoryHistory:
     def unread_at(self, camera_id: str, from_seconds: float, until_seconds: float) -> Sequence[Past]:
         return [past for past in self.at_camera(camera_id, from_seconds, until_seconds) if not past.text]
 
+    def glance(self, passage: Sighting, within_seconds: float, distance_km: DistanceKm) -> Glance | None:
+        return None
+
     def may_share_leaders(
-        self, passage: Sighting, passed: Sequence[Past], reach_seconds: float, *, plates: int, cameras: int
+        self,
+        passage: Sighting,
+        from_seconds: float,
+        until_seconds: float,
+        reach_seconds: float,
+        *,
+        plates: int,
+        cameras: int,
     ) -> bool:
         return True
 

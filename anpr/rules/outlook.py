@@ -27,11 +27,13 @@ class Facts(NamedTuple):
     """There may be a declaration of the plate."""
     passed_seconds: float
     """The plate did not pass within so many seconds before."""
+    peak_kmh: float
+    """It came here from another camera no faster than the next of the speeds that rules ask for."""
     unregistered: tuple[str, ...]
     """Registers that have nothing on the plate."""
 
 
-EVERYTHING = Facts(listed=True, declared=True, passed_seconds=0.0, unregistered=())
+EVERYTHING = Facts(listed=True, declared=True, passed_seconds=0.0, peak_kmh=inf, unregistered=())
 """Nothing is known that would exclude a rule."""
 Case = tuple[Passage, Facts]
 Outlook = Callable[[Case], Truth]
@@ -51,6 +53,9 @@ def outlook(condition: Condition, ground: Ground) -> Outlook:
     if condition.lookup is not None:
         source, nothing = condition.lookup.source, None if condition.lookup.field else not condition.lookup.known
         tests.append(lambda case: nothing if source in case[1].unregistered else True)
+    if condition.travel is not None and condition.travel.faster_than_kmh is not None:
+        kmh = condition.travel.faster_than_kmh
+        tests.append(lambda case: kmh <= case[1].peak_kmh)
     span = passed_within(condition)
     if span < inf:
         tests.append(lambda case: case[1].passed_seconds < span + MARGIN_SECONDS)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import inf
 
 from anpr.rules.contract import Past, Where
+from anpr.rules.glance import kmh_of
 from anpr.rules.judgement import Deep, Finding, Judgement
 from anpr.rules.language import Condition, Dwell, Filters, Order, Seen, Travel
 from anpr.rules.logic import Truth, both
 from anpr.rules.passage import Ground, PassageTest, passage_tests
 from anpr.rules.wording import duration, moment_of, number, same
-
-SECONDS_PER_HOUR = 3600.0
 
 
 def fitting(filters: Filters, ground: Ground) -> Callable[[Judgement, Sequence[Past]], list[Past]]:
@@ -150,7 +148,6 @@ def travel(predicate: Travel, ground: Ground) -> Deep:
     """How fast the vehicle would have driven here from where it passed last before another camera."""
     pick = fitting(predicate, ground)
     distance_km = ground.places.distance_km
-    peak_kmh = _peak_kmh(ground)
     within, skew = predicate.within, predicate.clock_skew
     fast, slow = predicate.faster_than_kmh, predicate.slower_than_kmh
 
@@ -174,7 +171,7 @@ def travel(predicate: Travel, ground: Ground) -> Deep:
     def test(judgement: Judgement) -> Truth:
         if not judgement.sighting.text:
             return None
-        if fast is not None and peak_kmh(judgement, within) <= fast:
+        if fast is not None and judgement.peak_kmh(within, distance_km) <= fast:
             return False
         here, now = judgement.sighting.camera_id, judgement.sighting.seen_seconds + skew
         left, unknown = {here}, False
@@ -202,31 +199,3 @@ def travel(predicate: Travel, ground: Ground) -> Deep:
         )
 
     return Deep(test, tell)
-
-
-def _peak_kmh(ground: Ground) -> Callable[[Judgement, float], float]:
-    """No way here within a time was faster than this; infinite if a distance is not known. One look for all rules."""
-    distance_km = ground.places.distance_km
-
-    def peak_kmh(judgement: Judgement, within_seconds: float) -> float:
-        looked_seconds, peak = judgement.peak
-        if within_seconds <= looked_seconds:
-            return peak
-        here, now = judgement.sighting.camera_id, judgement.sighting.seen_seconds
-        peak = 0.0
-        for past in judgement.past(within_seconds):
-            if past.camera_id != here:
-                km = distance_km(past.camera_id, here)
-                kmh = inf if km is None else kmh_of(km, now - past.seen_seconds)
-                peak = max(peak, kmh)
-        judgement.peak = (within_seconds, peak)
-        return peak
-
-    return peak_kmh
-
-
-def kmh_of(km: float, seconds: float) -> float:
-    """The speed; a way in no time is infinitely fast, no way takes none."""
-    if km == 0.0:
-        return 0.0
-    return km * SECONDS_PER_HOUR / seconds if seconds > 0.0 else inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from anpr.ops.passages import id_bytes, unpack_id
 from anpr.plates.packed import LONGEST_PACKED, pack, unpack
 from anpr.records import ALPHABET, Sighting
 from anpr.rules.contract import Past
+from anpr.rules.glance import glance_at
 from anpr.rules.history import HotHistory
 from anpr.rules.marks import Marks
 from anpr.store import Store
@@ -121,8 +123,33 @@ def test_who_shares_leaders_is_told_as_from_a_plain_list(
         passed = plain(made, seen - within_seconds, seen - 1.0, text=sighting.text) if sighting.text else []
         last = {past.camera_id: past for past in passed if past.camera_id != sighting.camera_id}
         together = sum(len(leaders(sighting) & leaders(past)) >= plates for past in last.values())
-        told = history.may_share_leaders(sighting, passed, reach_seconds, plates=plates, cameras=cameras)
+        first, last_seen = (passed[0].seen_seconds, passed[-1].seen_seconds) if passed else (math.inf, -math.inf)
+        told = history.may_share_leaders(sighting, first, last_seen, reach_seconds, plates=plates, cameras=cameras)
         assert told is (together >= cameras)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(MADE, max_size=40, unique_by=lambda each: each.id), st.integers(0, 400), st.data())
+def test_a_glance_tells_what_a_plain_list_does(made: list[Sighting], within: int, data: st.DataObject) -> None:
+    history = HotHistory(keep_seconds=500.0, most_passages=1000)
+    for index, sighting in enumerate(made):
+        history.add(sighting)
+        at = sighting.seen_seconds
+        own = plain(made[: index + 1], at - within, at, text=sighting.text)
+        passed = [past for past in own if past.id != sighting.id]
+        told = history.glance(sighting, float(within), ways_km)
+        if not sighting.text or any(past.seen_seconds == at for past in passed):
+            assert told is None
+        else:
+            assert told == glance_at(passed, sighting, ways_km)
+    if len(made) > 1:
+        assert history.glance(made[0], float(within), ways_km) is None, "it did not come last"
+        history.remove(data.draw(st.sampled_from(made)))
+        assert history.glance(made[-1], float(within), ways_km) is None, "it may be gone"
+
+
+def ways_km(one: str, other: str) -> float | None:
+    return {frozenset("ab"): 12.0, frozenset("bc"): 0.0}.get(frozenset((one, other)))
 
 
 @settings(deadline=None, max_examples=25)

@@ -66,7 +66,7 @@ def true(rules: RuleBook, passage: Sighting, history: MemoryHistory) -> set[str]
 def test_facts_leave_out_what_they_rule_out(book: Callable[..., RuleBook]) -> None:
     lookup = '{ lookup = { from = "registry", field = "fine", is = "yes" } }'
     rules = book("\n".join(rule_text(when, name=f"rule-{at}") for at, when in enumerate((*CONDITIONS, lookup))))
-    nothing = Facts(listed=False, declared=False, passed_seconds=7201.0, unregistered=("registry",))
+    nothing = Facts(listed=False, declared=False, passed_seconds=7201.0, peak_kmh=0.0, unregistered=("registry",))
     passage = sighting(camera="km25")
 
     def asked(facts: Facts) -> list[bool | None]:
