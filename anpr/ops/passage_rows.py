@@ -257,15 +257,24 @@ def take_out(
     id_low: np.uint64,
 ) -> bool:
     """Take out the passage of that plate and id, seen then; False if it is not here."""
+    at = row_of(rows, table, plate, seen, id_high, id_low)
+    if at == NONE:
+        return False
+    _unlink(rows, table, newest_in, book, at)
+    rows[at].place = _TAKEN_OUT
+    book[LIVE] -= 1
+    return True
+
+
+@njit(cache=True, nogil=True)
+def row_of(rows: Rows, table: Table, plate: np.uint64, seen: float, id_high: np.uint64, id_low: np.uint64) -> int:
+    """The row of the passage of that plate and id, seen then or later; NONE if it is not here."""
     at = table[_find(rows, table, plate)] - 1
     while at != NONE and rows[at].seen >= seen:
         if rows[at].id_high == id_high and rows[at].id_low == id_low:
-            _unlink(rows, table, newest_in, book, at)
-            rows[at].place = _TAKEN_OUT
-            book[LIVE] -= 1
-            return True
+            return int(at)
         at = rows[at].older
-    return False
+    return NONE
 
 
 @njit(cache=True, nogil=True)

@@ -17,21 +17,13 @@ def pack(text: str) -> int | None:
     """The number of a normalised text; None if it is too long or has a character that is on no plate."""
     if len(text) > LONGEST_PACKED:
         return None
+    number = 0
     try:
-        return _head(text[:-4]) * 37**4 + _tail(text[-4:])
+        for character in text:  # a table of numbers would be slower: what it holds is never in the processor's cache
+            number = number * 37 + _VALUES[character]
     except KeyError:
         return None
-
-
-def _number(text: str) -> int:
-    number = 0
-    for character in text:
-        number = number * 37 + _VALUES[character]
     return number
-
-
-_head, _tail = lru_cache(maxsize=1 << 15)(_number), lru_cache(maxsize=1 << 14)(_number)
-"""Most plates share the beginning with many, and the last four digits with many others."""
 
 
 @lru_cache(maxsize=8192)

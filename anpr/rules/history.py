@@ -97,8 +97,8 @@ class HotHistory:
         self._known_rows = array("i", [-1]) * KEPT_AT_HAND
         """… and which one it is."""
         self._columns = self._rows[_FIELDS]
-        self._newest = "", NONE
-        """Id and row of the passage that came last."""
+        self._newest = "", "", 0, NONE
+        """Id, plate, the plate's number and row of the passage that came last."""
         self._distance_km: DistanceKm | None = None
         self._ways_km: dict[str, NDArray[np.float64]] = {}
         """By camera the ways that lead there from each place, NaN where they are not known, after `_distance_km`."""
@@ -152,7 +152,7 @@ class HotHistory:
         if row < 0:
             row = -1 - row
             self.counters.add("history_dropped", reason="full")
-        self._newest = sighting.id, row
+        self._newest = sighting.id, sighting.text, number, row
         self._keep(
             row,
             Past(
@@ -175,22 +175,19 @@ class HotHistory:
 
     def remove(self, sighting: Sighting) -> None:
         """Forget a sighting, given as the revision that was added. One that is not remembered is let pass."""
+        known = self._known_as(sighting)
+        if known is not None:
+            self._newest = "", "", 0, NONE
+            passage_rows.take_out(self._rows, self._table, self._slices, self._book, *known)
+
+    def _known_as(self, sighting: Sighting) -> tuple[np.uint64, float, np.uint64, np.uint64] | None:
+        """How its row is found: by the chain in which it is, its time and its id."""
         number, (identity, _) = pack(sighting.text), id_bytes(sighting.id)
         place = self._places.get(sighting.camera_id)
         if number is None or identity is None or place is None:
-            return
-        self._newest = "", NONE
-        id_high, id_low = id_halves(identity)
-        passage_rows.take_out(
-            self._rows,
-            self._table,
-            self._slices,
-            self._book,
-            np.uint64(number) if number else _unread(place),
-            sighting.seen_seconds,
-            np.uint64(id_high % _2_64),
-            np.uint64(id_low % _2_64),
-        )
+            return None
+        id_high, id_low = (np.uint64(half % _2_64) for half in id_halves(identity))
+        return np.uint64(number) if number else _unread(place), sighting.seen_seconds, id_high, id_low
 
     def load(self, rows: passage_rows.Rows, traits: Sequence[Traits]) -> None:
         """Remember many at once, in order of time: (n,) ROW, whose `traits` are indexes into `traits`."""
@@ -206,7 +203,7 @@ class HotHistory:
         rows["traits"] = np.array([code or 0 for code in codes], np.uint16)[rows["traits"]]
         self.newest_seconds = max(self.newest_seconds, float(rows["seen"].max()))
         self._known_rows = array("i", [NONE]) * KEPT_AT_HAND
-        self._newest = "", NONE
+        self._newest = "", "", 0, NONE
         lost = passage_rows.append_many(
             self._rows, self._table, self._slices, self._book, rows, self.newest_seconds - self.keep_seconds
         )
@@ -238,7 +235,7 @@ class HotHistory:
         self, plate: str, from_seconds: float, until_seconds: float, where: Where | None = None
     ) -> Sequence[Past]:
         wanted = self._wanted(where)
-        number = pack(plate) if wanted.some else 0
+        number = self._number_of(plate) if wanted.some else 0
         if not number:
             return []
         return self._chained(np.uint64(number), from_seconds, until_seconds, wanted, plate)
@@ -259,8 +256,10 @@ class HotHistory:
         return self._chained(_unread(place), from_seconds, until_seconds, self._where[None])
 
     def glance(self, passage: Sighting, within_seconds: float, distance_km: DistanceKm) -> Glance | None:
-        identity, row = self._newest
-        if identity != passage.id or not passage.text:
+        identity, _, _, row = self._newest
+        if identity != passage.id:
+            row = self._row_of(passage)
+        if row == NONE or not passage.text:
             return None
         ways_km = self._ways_km.get(passage.camera_id)
         if ways_km is None or len(ways_km) < len(self._places) or distance_km != self._distance_km:
@@ -269,6 +268,10 @@ class HotHistory:
             self._rows, row, passage.seen_seconds - within_seconds, ways_km
         )
         return Glance(count, first_seconds, last_seconds, peak_kmh) if count >= 0 else None
+
+    def _row_of(self, sighting: Sighting) -> int:
+        known = self._known_as(sighting)
+        return NONE if known is None else passage_rows.row_of(self._rows, self._table, *known)
 
     def _ways_to(self, camera_id: str, distance_km: DistanceKm) -> NDArray[np.float64]:
         """How far it is from each place to a camera, NaN where that is not known."""
@@ -296,7 +299,7 @@ class HotHistory:
             self._rows,
             self._table,
             self._slices,
-            np.uint64(pack(passage.text) or 0),
+            np.uint64(self._number_of(passage.text)),
             place,
             passage.seen_seconds,
             from_seconds,
@@ -316,6 +319,11 @@ class HotHistory:
 
     def list_hits(self, list_name: str, from_seconds: float, until_seconds: float) -> int:
         return self.list_marks.count(list_name, from_seconds, until_seconds)
+
+    def _number_of(self, plate: str) -> int:
+        """A plate's number; 0 if it has none. Mostly it is asked about the passage that came last."""
+        _, text, number, _ = self._newest
+        return number if plate == text else pack(plate) or 0
 
     def _wanted(self, where: Where | None) -> _Wanted:
         """Of which traits `where` holds."""

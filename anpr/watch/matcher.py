@@ -187,6 +187,8 @@ class Matcher:
 _RANK: Mapping[Severity, int] = {"INFO": 0, "CHECK": 1, "ALERT": 2}
 _COLUMNS = {**{character: column for column, character in enumerate(ALPHABET)}, "": EMPTY}
 _ROW = EMPTY + 1
+_NOTHING = array("f", [*(0.0,) * EMPTY, 1.0]) * SLOTS
+"""The lattice of a read that is no character long."""
 
 
 def pack(asked: Sequence[Sighting | Question]) -> Reads:
@@ -195,21 +197,26 @@ def pack(asked: Sequence[Sighting | Question]) -> Reads:
 
     Where the lattice has no row, what was read is certain; other characters than ALPHABET's are left out.
     """
-    values = array("f", bytes(4 * SLOTS * _ROW * len(asked)))
+    values = _NOTHING * len(asked)
+    column_of = _COLUMNS.get
     read_texts: list[Sequence[str]] = []
     read_chances: list[Sequence[float]] = []
     begin = 0
     for one in asked:
-        read, start = one.text or one.raw, begin
-        for row in one.lattice[:SLOTS]:
+        read, start, lattice = one.text or one.raw, begin, one.lattice
+        for row in lattice if len(lattice) <= SLOTS else lattice[:SLOTS]:
+            values[start + EMPTY] = 0.0
+            for character, probability in row:
+                column = column_of(character)
+                if column is not None:
+                    values[start + column] = probability
             if not row:
                 values[start + _column_at(read, (start - begin) // _ROW)] = 1.0
-            for character, probability in row:
-                if character in _COLUMNS:
-                    values[start + _COLUMNS[character]] = probability
             start += _ROW
-        for position in range((start - begin) // _ROW, SLOTS):
-            values[begin + position * _ROW + _column_at(read, position)] = 1.0
+        for position in range((start - begin) // _ROW, len(read)):
+            values[start + EMPTY] = 0.0
+            values[start + _column_at(read, position)] = 1.0
+            start += _ROW
         chances = dict(one.alternatives)
         own = chances.pop(read, None)
         if own is None:
@@ -220,15 +227,15 @@ def pack(asked: Sequence[Sighting | Question]) -> Reads:
         read_chances.append((own, *chances.values()))
         begin += SLOTS * _ROW
     width = max(map(len, read_texts))
-    texts = b"".join(
-        b"".join([text.encode("ascii", "replace")[:TEXT_BYTES].ljust(TEXT_BYTES, b"\0") for text in each]).ljust(
-            width * TEXT_BYTES, b"\0"
-        )
-        for each in read_texts
+    texts = "".join(
+        [
+            "".join([text[:TEXT_BYTES].ljust(TEXT_BYTES, "\0") for text in each]).ljust(width * TEXT_BYTES, "\0")
+            for each in read_texts
+        ]
     )
     return Reads(
         np.frombuffer(values, np.float32).reshape(-1, SLOTS, _ROW),
-        np.frombuffer(texts, np.uint8).reshape(-1, width, TEXT_BYTES),
+        np.frombuffer(texts.encode("ascii", "replace"), np.uint8).reshape(-1, width, TEXT_BYTES),
         np.array([(*each, *(0.0,) * (width - len(each))) for each in read_chances], np.float32),
     )
 

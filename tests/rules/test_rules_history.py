@@ -132,20 +132,20 @@ def test_who_shares_leaders_is_told_as_from_a_plain_list(
 @given(st.lists(MADE, max_size=40, unique_by=lambda each: each.id), st.integers(0, 400), st.data())
 def test_a_glance_tells_what_a_plain_list_does(made: list[Sighting], within: int, data: st.DataObject) -> None:
     history = HotHistory(keep_seconds=500.0, most_passages=1000)
-    for index, sighting in enumerate(made):
-        history.add(sighting)
-        at = sighting.seen_seconds
-        own = plain(made[: index + 1], at - within, at, text=sighting.text)
-        passed = [past for past in own if past.id != sighting.id]
-        told = history.glance(sighting, float(within), ways_km)
-        if not sighting.text or any(past.seen_seconds == at for past in passed):
-            assert told is None
-        else:
-            assert told == glance_at(passed, sighting, ways_km)
-    if len(made) > 1:
-        assert history.glance(made[0], float(within), ways_km) is None, "it did not come last"
-        history.remove(data.draw(st.sampled_from(made)))
-        assert history.glance(made[-1], float(within), ways_km) is None, "it may be gone"
+    for index, last in enumerate(made):
+        history.add(last)
+        for sighting in (last, data.draw(st.sampled_from(made[: index + 1]))):
+            at = sighting.seen_seconds
+            own = plain(made[: index + 1], at - within, at, text=sighting.text)
+            passed = [past for past in own if past.id != sighting.id]
+            told = history.glance(sighting, float(within), ways_km)
+            if not sighting.text or any(past.seen_seconds == at for past in passed):
+                assert told is None
+            else:
+                assert told == glance_at(passed, sighting, ways_km)
+    for gone in made[-1:]:
+        history.remove(gone)
+        assert history.glance(gone, float(within), ways_km) is None
 
 
 def ways_km(one: str, other: str) -> float | None:
