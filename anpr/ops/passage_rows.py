@@ -324,59 +324,59 @@ _MOST_LEADING = 64
 
 
 @njit(cache=True, nogil=True)
-def glance(rows: Rows, row: int, since: float, ways_km: NDArray[np.float64]) -> tuple[int, float, float, float]:
+def glance(
+    rows: Rows, row: int, since: float, ways_km: NDArray[np.float64], short: NDArray[np.bool_]
+) -> tuple[int, float, float, float]:
     """What the rows of a row's plate before it, seen from `since` on, come to: their number, when the first and the
     last were seen, and the speed of the fastest way here from another place. `ways_km` leads here from each place, NaN
-    where that is not known: then the speed is infinite. The number is -1 if two were seen in the same moment as it."""
-    seen, place = rows[row].seen, rows[row].place
+    where that is not known: then the speed is infinite. The number is -1 if it hangs on the order of two rows of one
+    moment, of which one has a `short` id, by traits, and one has not."""
+    seen, place, own_short = rows[row].seen, rows[row].place, short[rows[row].traits]
     count, first, last, peak_kmh = 0, np.inf, -np.inf, 0.0
-    younger, at = rows[row].younger, rows[row].older
-    if younger != NONE and rows[younger].seen == seen:
-        return -1, first, last, np.inf
+    at = rows[row].younger
+    while at != NONE and rows[at].seen == seen:
+        if short[rows[at].traits] != own_short:
+            return -1, first, last, np.inf
+        at = rows[at].younger
+    at = rows[row].older
     while at != NONE and rows[at].seen >= since:
-        if rows[at].seen == seen:
+        if rows[at].seen == seen and short[rows[at].traits] != own_short:
             return -1, first, last, np.inf
         first, last = rows[at].seen, max(last, rows[at].seen)
         count += 1
         if rows[at].place != place:
             km = ways_km[rows[at].place]
-            peak_kmh = max(peak_kmh, np.inf if np.isnan(km) else km * 3600.0 / (seen - first))
+            if np.isnan(km) or (km > 0.0 and seen <= first):
+                peak_kmh = np.inf
+            elif km > 0.0:
+                peak_kmh = max(peak_kmh, km * 3600.0 / (seen - first))
         at = rows[at].older
     return count, first, last, peak_kmh
 
 
 @njit(cache=True, nogil=True)
 def share_leaders(
-    rows: Rows,
-    table: Table,
-    newest_in: Slices,
-    plate: np.uint64,
-    place: int,
-    seen: float,
-    since: float,
-    until: float,
-    reach: float,
-    least: int,
-    wanted: int,
+    rows: Rows, table: Table, newest_in: Slices, row: int, since: float, reach: float, least: int, wanted: int
 ) -> bool:
-    """Whether at least `least` other plates passed up to `reach` seconds before a plate did: at `place` at `seen`, and
-    the same plates where it passed `wanted` other places last, from `since` to `until`, both included. True where more
-    pass than are told apart.
+    """Whether at least `least` other plates passed up to `reach` seconds before a row's plate did: where and when the
+    row was seen, and the same plates where that plate passed `wanted` other places last before it, from `since` on.
+    True where more pass than are told apart.
 
     Of the leaders, what they passed is looked at, not who passed every place: they have just been judged, and their
     rows are near.
     """
+    plate, place = rows[row].plate, rows[row].place
     places, times = np.empty(_MOST_LEADING, np.int64), np.empty(_MOST_LEADING, np.float64)
-    count, at = 0, table[_find(rows, table, plate)] - 1
+    count, at = 0, rows[row].older
     while at != NONE and rows[at].seen >= since and count < _MOST_LEADING:
-        if rows[at].seen <= until and rows[at].place != place and not _among(rows[at].place, places, count):
+        if rows[at].place != place and not _among(rows[at].place, places, count):
             places[count], times[count] = rows[at].place, rows[at].seen
             count += 1
         at = rows[at].older
     if count < wanted:
         return False
     leaders = np.empty(_MOST_LEADING, np.uint64)
-    leading = _leaders(rows, newest_in, plate, place, seen, reach, leaders)
+    leading = _leaders(rows, newest_in, plate, place, rows[row].seen, reach, leaders)
     if leading < least:
         return False
     if leading == _MOST_LEADING or count == _MOST_LEADING:

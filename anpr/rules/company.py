@@ -31,8 +31,8 @@ def convoy(predicate: Convoy, ground: Ground) -> Deep:
         sighting, (number, first, last, _) = judgement.sighting, judgement.glance(within, distance_km)
         if number < elsewhere:
             return False
-        if not elsewhere or last == sighting.seen_seconds:
-            return True  # in two places at once: which passages count depends on their ids
+        if not elsewhere:
+            return True
         share = judgement.history.may_share_leaders
         return share(sighting, first, last, reach, plates=others, cameras=elsewhere)
 

@@ -66,7 +66,7 @@ class History(Protocol):
 
     def glance(self, passage: Sighting, within_seconds: float, distance_km: DistanceKm) -> Glance | None:
         """What the passages by a passage's plate before it come to, at most so long ago. None: ask `of_plate`. So it
-        is where the plate passed twice in one moment, and where the passage is not in the memory."""
+        is where the passage is not in the memory."""
         ...
 
     def may_share_leaders(

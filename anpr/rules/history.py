@@ -90,6 +90,8 @@ class HotHistory:
         self._places: dict[str, int] = {}
         self._codes: dict[tuple[object, ...], int] = {}
         self._traits: list[Traits] = []
+        self._short = np.zeros(MOST_TRAITS, np.bool_)
+        """Which of them have short ids: those have another order than the others."""
         self._found = np.empty(FOUND_AT_ONCE, np.int32)
         self._where: dict[Where | None, _Wanted] = {None: _Wanted(everything=True)}
         self._known: list[Past | None] = [None] * KEPT_AT_HAND
@@ -226,6 +228,7 @@ class HotHistory:
                 more = passage_rows.make_slices(len(self._slices), self.keep_seconds)
                 self._slices = np.concatenate([self._slices, more])
         code = self._codes[traits] = len(self._traits)
+        self._short[code] = traits.short_id
         self._traits.append(traits)
         return code
 
@@ -256,20 +259,22 @@ class HotHistory:
         return self._chained(_unread(place), from_seconds, until_seconds, self._where[None])
 
     def glance(self, passage: Sighting, within_seconds: float, distance_km: DistanceKm) -> Glance | None:
-        identity, _, _, row = self._newest
-        if identity != passage.id:
-            row = self._row_of(passage)
+        row = self._row_of(passage)
         if row == NONE or not passage.text:
             return None
         ways_km = self._ways_km.get(passage.camera_id)
         if ways_km is None or len(ways_km) < len(self._places) or distance_km != self._distance_km:
             ways_km = self._ways_to(passage.camera_id, distance_km)
         count, first_seconds, last_seconds, peak_kmh = passage_rows.glance(
-            self._rows, row, passage.seen_seconds - within_seconds, ways_km
+            self._rows, row, passage.seen_seconds - within_seconds, ways_km, self._short
         )
         return Glance(count, first_seconds, last_seconds, peak_kmh) if count >= 0 else None
 
     def _row_of(self, sighting: Sighting) -> int:
+        """Where a passage is remembered, or NONE."""
+        identity, _, _, row = self._newest
+        if identity == sighting.id:
+            return row
         known = self._known_as(sighting)
         return NONE if known is None else passage_rows.row_of(self._rows, self._table, *known)
 
@@ -292,21 +297,11 @@ class HotHistory:
         plates: int,
         cameras: int,
     ) -> bool:
-        place = self._places.get(passage.camera_id)
-        if place is None:
-            return not cameras
+        row = self._row_of(passage)
+        if row == NONE:
+            return True
         return passage_rows.share_leaders(
-            self._rows,
-            self._table,
-            self._slices,
-            np.uint64(self._number_of(passage.text)),
-            place,
-            passage.seen_seconds,
-            from_seconds,
-            until_seconds,
-            reach_seconds,
-            plates,
-            cameras,
+            self._rows, self._table, self._slices, row, from_seconds, reach_seconds, plates, cameras
         )
 
     def since(self, from_seconds: float) -> Iterator[Past]:
