@@ -8,7 +8,6 @@ after a restart.
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -40,9 +39,6 @@ _FIELDS = ["seen", "plate", "id_high", "id_low", "millionths", "speed_kmh", "tra
 _UNREAD = int(passage_rows.UNREAD)
 _2_64 = 1 << 64
 PLACES_AT_ONCE = 32
-KEPT_AT_HAND = 1 << 17
-"""Passages that are not made anew from their rows, mostly the newest: a vehicle that passes one camera passes the next.
-Some 50 MB."""
 FOUND_AT_ONCE = 4096
 """Passages of one question; if there are more, it is asked again with more room."""
 
@@ -94,10 +90,6 @@ class HotHistory:
         """Which of them have short ids: those have another order than the others."""
         self._found = np.empty(FOUND_AT_ONCE, np.int32)
         self._where: dict[Where | None, _Wanted] = {None: _Wanted(everything=True)}
-        self._known: list[Past | None] = [None] * KEPT_AT_HAND
-        """The passage of one of the rows that share a place here …"""
-        self._known_rows = array("i", [-1]) * KEPT_AT_HAND
-        """… and which one it is."""
         self._columns = self._rows[_FIELDS]
         self._newest = "", "", 0, NONE
         """Id, plate, the plate's number and row of the passage that came last."""
@@ -155,25 +147,6 @@ class HotHistory:
             row = -1 - row
             self.counters.add("history_dropped", reason="full")
         self._newest = sighting.id, sighting.text, number, row
-        self._keep(
-            row,
-            Past(
-                id=sighting.id,
-                site_id=sighting.site_id,
-                camera_id=sighting.camera_id,
-                seen_seconds=sighting.seen_seconds,
-                text=sighting.text,
-                kind=sighting.kind,
-                probability=millionths / 1e6,
-                colour=sighting.colour,
-                province_code=sighting.province_code,
-                direction=sighting.direction,
-                unreadable=sighting.unreadable,
-                lane=sighting.lane,
-                vehicle_class=sighting.vehicle_class,
-                speed_kmh=_told_speed(speed_kmh),
-            ),
-        )
 
     def remove(self, sighting: Sighting) -> None:
         """Forget a sighting, given as the revision that was added. One that is not remembered is let pass."""
@@ -204,7 +177,6 @@ class HotHistory:
         rows["place"] = places[rows["traits"]]
         rows["traits"] = np.array([code or 0 for code in codes], np.uint16)[rows["traits"]]
         self.newest_seconds = max(self.newest_seconds, float(rows["seen"].max()))
-        self._known_rows = array("i", [NONE]) * KEPT_AT_HAND
         self._newest = "", "", 0, NONE
         lost = passage_rows.append_many(
             self._rows, self._table, self._slices, self._book, rows, self.newest_seconds - self.keep_seconds
@@ -354,22 +326,9 @@ class HotHistory:
         """The first `count` rows found, oldest first; all of the plate `text`, or each of its own."""
         if not count:
             return []
-        known, known_rows = self._known, self._known_rows
-        pasts: list[Past] = []
-        for row in self._found[:count].tolist():
-            at = row % KEPT_AT_HAND
-            past = known[at] if known_rows[at] == row else None
-            if past is None:
-                past = self._past(self._columns[row].item(), text)
-                self._keep(row, past)
-            pasts.append(past)
+        pasts = [self._past(row, text) for row in self._columns[self._found[:count]].tolist()]
         pasts.reverse()
         return pasts
-
-    def _keep(self, row: int, past: Past) -> None:
-        """Keep the passage of a row at hand."""
-        at = row % KEPT_AT_HAND
-        self._known[at], self._known_rows[at] = past, row
 
     def _past(self, row: tuple[float, int, int, int, int, float, int], text: str) -> Past:
         seen_seconds, plate, id_high, id_low, millionths, speed_kmh, code = row
