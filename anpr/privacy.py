@@ -10,6 +10,8 @@ import re
 from typing import Self
 
 HIDDEN = "***"
+MOST_CHARACTERS = 200
+"""Of a purpose or a case."""
 SHORTEST_SHOWN = 7
 """A plate shorter than this is hidden whole."""
 
@@ -56,6 +58,15 @@ class Private(str):
         made = super().__new__(cls, text)
         made.masked = mask_plates(_QUOTED.sub(HIDDEN, text)) if masked is None else masked
         return made
+
+
+def checked_words(words: str) -> str:
+    """Why somebody asks for personal data, without blanks around it. Raises ValueError if that says nothing, too much,
+    or hides something."""
+    words = words.strip()
+    if not words or len(words) > MOST_CHARACTERS or not words.isprintable():
+        raise ValueError(f"is empty, too long or not printable (1 to {MOST_CHARACTERS} characters)")
+    return words
 
 
 def redact(text: str) -> str:

@@ -237,13 +237,10 @@ def put(partition: Partition, events: Sequence[Event], key: SigningKey) -> None:
     assert partition.chain is not None
     with partition.writing() as txn:
         for first in range(0, len(events), ROWS_A_COMMIT):
-            batch, chained = Batch(partition, txn), []
+            batch = Batch(partition, txn)
             for event in events[first : first + ROWS_A_COMMIT]:
-                row = encode_row(event)
-                batch.add(event, row, key=id_key(event.record))
-                chained.append((event.seq, row))
-            batch.write()
-            partition.chain.note(txn, chained, key)
+                batch.add(event, encode_row(event), key=id_key(event.record))
+            batch.write(signed_by=key)
 
 
 def fill_light(path: Path, fleet: Fleet, count: int, asked: Sequence[Query]) -> None:

@@ -172,6 +172,9 @@ _MAY_BE_NONE = {
     for record in (Sighting, Hit, CoverageGap)
 }
 """Fields of each kind of record whose value may be None: those whose default it is."""
+_SECONDS = tuple(b":%02d" % second for second in range(60))
+_THOUSANDTHS = tuple(b".%03dZ" % thousandth for thousandth in range(1000))
+"""The end of a time."""
 _TYPES = frozenset(str(message.__struct_config__.tag) for message in MESSAGES)
 
 
@@ -217,14 +220,17 @@ def event_id(event: Event) -> str:
 def topic_of(thing: Thing) -> str:
     """`sighting.<site>.<camera>`, `hit.<severity>.<site>`, `coverage.<site>.<camera>`, `health.<box>` or
     `volatile.<severity>.<site>`."""
-    if isinstance(thing, Heartbeat):
-        return f"health.{topic_part(thing.box)}"
-    if isinstance(thing, VolatileHit):
-        return _topic("volatile", thing.hit.severity, thing.hit.site_id)
-    record = thing.record
-    if isinstance(record, Hit):
-        return _topic("hit", record.severity, record.site_id)
-    return _topic(_KINDS[type(record)][2], record.site_id, record.camera_id)
+    match thing:
+        case Event():
+            match record := thing.record:
+                case Sighting() | CoverageGap():
+                    return _topic(_KINDS[type(record)][2], record.site_id, record.camera_id)
+                case Hit():
+                    return _topic("hit", record.severity, record.site_id)
+        case VolatileHit():
+            return _topic("volatile", thing.hit.severity, thing.hit.site_id)
+        case Heartbeat():
+            return f"health.{topic_part(thing.box)}"
 
 
 @lru_cache(maxsize=1024)
@@ -346,32 +352,37 @@ def _shared(
 
 def _when(record: Record) -> float:
     """When it happened: a gap begins, and ends, when its revision says."""
-    if isinstance(record, CoverageGap):
-        return record.from_seconds if record.state == "preview" else record.until_seconds
-    return record.seen_seconds
+    match record:
+        case Sighting() | Hit():
+            return record.seen_seconds
+        case CoverageGap(state="preview"):
+            return record.from_seconds
+        case CoverageGap():
+            return record.until_seconds
 
 
 def _thing(message: Message) -> Thing:
-    if isinstance(message, HeartbeatMessage):
-        beat = message.data
-        if (beat.box, beat.epoch, beat.last_seq) != (message.box, message.epoch, _number(message.sequence)):
-            raise ValueError("a heartbeat contradicts its own attributes")
-        return beat
-    if isinstance(message, VolatileHitMessage):
-        return VolatileHit(
-            box=message.box,
-            epoch=message.epoch,
-            last_seq=_number(message.sequence),
-            told_seconds=_wall_seconds(message.told),
-            hit=message.data,
-        )
-    return Event(
-        box=message.box,
-        epoch=message.epoch,
-        seq=_number(message.sequence),
-        committed_seconds=_wall_seconds(message.committed),
-        record=message.data,
-    )
+    match message:
+        case SightingMessage() | HitMessage() | CoverageMessage():
+            return Event(
+                box=message.box,
+                epoch=message.epoch,
+                seq=_number(message.sequence),
+                committed_seconds=_wall_seconds(message.committed),
+                record=message.data,
+            )
+        case VolatileHitMessage():
+            return VolatileHit(
+                box=message.box,
+                epoch=message.epoch,
+                last_seq=_number(message.sequence),
+                told_seconds=_wall_seconds(message.told),
+                hit=message.data,
+            )
+        case HeartbeatMessage(data=beat):
+            if (beat.box, beat.epoch, beat.last_seq) != (message.box, message.epoch, _number(message.sequence)):
+                raise ValueError("a heartbeat contradicts its own attributes")
+            return beat
 
 
 def _unknown(payload: bytes | memoryview) -> Unknown | None:
@@ -390,8 +401,9 @@ def _number(sequence: str) -> int:
 
 
 def _rfc3339(wall_seconds: float) -> bytes:
-    seconds, millionths = divmod(round(wall_seconds * 1e6), 1_000_000)
-    return b"%b.%03dZ" % (_second(seconds), millionths // 1000)
+    minute, millionths = divmod(round(wall_seconds * 1e6), 60_000_000)
+    second, millionths = divmod(millionths, 1_000_000)
+    return _minute(minute) + _SECONDS[second] + _THOUSANDTHS[millionths // 1000]
 
 
 @lru_cache(maxsize=1024)  # a group of events was committed at one time
@@ -400,8 +412,8 @@ def _committed(wall_seconds: float) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _second(wall_seconds: int) -> bytes:
-    return datetime.fromtimestamp(wall_seconds, UTC).isoformat()[:19].encode()
+def _minute(wall_minutes: int) -> bytes:
+    return datetime.fromtimestamp(wall_minutes * 60, UTC).isoformat()[:16].encode()
 
 
 @lru_cache(maxsize=1024)

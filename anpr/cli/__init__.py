@@ -16,6 +16,7 @@ import typer
 
 from anpr import __version__
 from anpr.cli import exits
+from anpr.cli.apart import OWN_PROCESS
 from anpr.cli.telling import tell
 from anpr.errors import AnprError, ConfigError, DeclarationError, WatchListError
 
@@ -70,7 +71,7 @@ def main() -> None:
     try:
         _find_cache()
         _allow_files()
-        application()()
+        application()(obj=OWN_PROCESS)
     except AnprError as error:
         _tell(error)
         sys.exit(exits.code_of(error))

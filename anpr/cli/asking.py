@@ -11,6 +11,7 @@ import typer
 
 from anpr.plates.provinces import VIETNAM_TIME
 from anpr.plates.pseudonym import Pseudonyms
+from anpr.privacy import checked_words
 
 DEFAULT_STORE = Path("/var/lib/anpr")
 
@@ -36,13 +37,10 @@ def parse_time(written: str) -> datetime:
 
 
 def _words(written: str) -> str:
-    from anpr.errors import StoreError
-    from anpr.store.audit import checked_words
-
     try:
-        return checked_words("text", written)
-    except StoreError as error:
-        raise typer.BadParameter(str(error)) from error
+        return checked_words(written)
+    except ValueError as error:
+        raise typer.BadParameter(f"the text {error}") from error
 
 
 StoreOption = Annotated[Path, typer.Option(metavar="DIR", envvar="ANPR_STORE", help="The store's folder.")]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anpr.cli import exits
+from anpr.cli.apart import open_to_read, read_apart
 from anpr.cli.asking import parse_time
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def probe(
 
 @app.command()
 def gaps(
+    context: typer.Context,
     from_time: Annotated[
         datetime | None,
         typer.Option("--from", parser=parse_time, metavar="TIME", help="Not over before: 2026-01-31, 2h."),
@@ -74,15 +76,14 @@ def gaps(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a gap.")] = False,
 ) -> None:
     """Show when cameras were not watched, and why, newest first. Exit code 1 if that never happened."""
+    read_apart(context, store)
     from math import inf
 
     import msgspec
 
     from anpr.cli.lines import console, gap_line
-    from anpr.clock import SystemClock
-    from anpr.store import Store
 
-    with Store.open(store, clock=SystemClock(), read_only=True) as opened:
+    with open_to_read(store) as opened:
         found = opened.gaps(
             from_seconds=from_time.timestamp() if from_time else -inf,
             until_seconds=to_time.timestamp() if to_time else inf,

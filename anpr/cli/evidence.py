@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from anpr.cli import exits
+from anpr.cli.apart import open_to_read, read_apart
 from anpr.cli.asking import DEFAULT_STORE, CaseOption, PurposeOption, StoreOption
 
 app = typer.Typer(help="Evidence: signed records with their pictures.", no_args_is_help=True)
@@ -31,6 +32,7 @@ def key(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None
 
 @app.command()
 def export(
+    context: typer.Context,
     record: Annotated[str, typer.Argument(metavar="ID", help="Of a sighting or a hit.")],
     into: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that does not exist yet.")],
     purpose: PurposeOption,
@@ -41,13 +43,12 @@ def export(
 
     Who asked and why is written to the audit log first.
     """
-    from anpr.clock import SystemClock
-    from anpr.store import Store
+    read_apart(context, store)
     from anpr.store.audit import Request
     from anpr.store.bundle import write_bundle
     from anpr.store.replacement import replacement_of
 
-    with Store.open(store, clock=SystemClock(), read_only=True) as opened:
+    with open_to_read(store) as opened:
         row, proof = opened.evidence_of(record)
         replacement = replacement_of(opened.root, opened.partitions, proof.seq)
         opened.audit.append(Request("evidence", purpose, case, {"id": record, "folder": str(into)}), rows=1)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from anpr.cli import exits
+from anpr.cli.apart import read_apart
 from anpr.cli.asking import (
     DEFAULT_STORE,
     CaseOption,
@@ -26,6 +27,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def hold(
+    context: typer.Context,
     reason: ReasonOption,
     case: CaseOption,
     record: Annotated[str, typer.Argument(metavar="[ID]", help="Of a sighting or a hit.", show_default=False)] = "",
@@ -42,25 +44,29 @@ def hold(
 
     Who holds it, and why, is written to the audit log first. Exit code 1 if nothing that is there now is held by it.
     """
+    read_apart(context, store)
     import msgspec
 
     from anpr.clock import SystemClock
     from anpr.store.holding import MOST_COUNTED, make_hold
+    from anpr.store.wholeness import naming_damage
 
     if bool(record) == bool(plate):
         raise typer.BadParameter("give an ID, or --plate")
     if record and (from_time or to_time):
         raise typer.BadParameter("--from and --until go with --plate")
-    made, found = make_hold(
-        store,
-        reason=reason,
-        case=case,
-        record=record,
-        plate=plate,
-        from_seconds=from_time.timestamp() if from_time else None,
-        until_seconds=to_time.timestamp() if to_time else None,
-        clock=SystemClock(),
-    )
+    clock = SystemClock()
+    with naming_damage(store, clock=clock):
+        made, found = make_hold(
+            store,
+            reason=reason,
+            case=case,
+            record=record,
+            plate=plate,
+            from_seconds=from_time.timestamp() if from_time else None,
+            until_seconds=to_time.timestamp() if to_time else None,
+            clock=clock,
+        )
     if as_json:
         print(json.dumps({**msgspec.to_builtins(made), "found": found}, ensure_ascii=False))
     else:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from anpr.cli import exits
+from anpr.cli.apart import open_to_read, read_apart
 from anpr.cli.asking import (
     DEFAULT_STORE,
     AlikeOption,
@@ -34,6 +35,7 @@ from anpr.cli.telling import tell
 
 
 def search(
+    context: typer.Context,
     purpose: PurposeOption,
     case: CaseOption,
     plate: PlateOption = "",
@@ -63,11 +65,11 @@ def search(
 
     Who asked, why, and how many were found is written to the audit log first.
     """
+    read_apart(context, store)
     import msgspec
 
     from anpr.cli.lines import console, sighting_line
-    from anpr.clock import SystemClock
-    from anpr.store import Query, Store
+    from anpr.store import Query
     from anpr.store.audit import Request
 
     query = Query(
@@ -88,7 +90,7 @@ def search(
         limit=limit,
         cursor=cursor,
     )
-    with Store.open(store, clock=SystemClock(), read_only=True) as opened:
+    with open_to_read(store) as opened:
         page = opened.search(query)
         opened.audit.append(Request("search", purpose, case, query.given), rows=len(page.sightings))
     out = console()

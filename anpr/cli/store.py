@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from anpr.cli import exits
+from anpr.cli.apart import open_to_read, read_apart
 from anpr.cli.asking import (
     DEFAULT_STORE,
     AlikeOption,
@@ -48,11 +49,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 @app.command()
 def check(
+    context: typer.Context,
     store: StoreOption = DEFAULT_STORE,
     pictures: Annotated[bool, typer.Option("--pictures", help="Read every picture too, and compare its hash.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Look whether all is whole, also while the box runs; nothing is changed. Exit code 1 if something is wrong."""
+    read_apart(context, store)
     from anpr.clock import SystemClock
     from anpr.store.checking import check as look
 
@@ -80,6 +83,7 @@ def check(
 
 @app.command()
 def backup(
+    context: typer.Context,
     into: Annotated[Path, typer.Argument(metavar="INTO", help="A folder that does not exist yet, on another disk.")],
     purpose: PurposeOption,
     case: CaseOption,
@@ -91,13 +95,17 @@ def backup(
     The key that signs evidence is not copied. Who asked and why is written to the audit log first, and how many events
     there are before the copy gets its name. Exit code 1 if pictures in the store were altered.
     """
+    read_apart(context, store, unfinished=lambda _: into.with_name(f".{into.name}.unfinished"))
     from anpr.clock import SystemClock
     from anpr.store.audit import AuditLog, Request
     from anpr.store.backup import back_up
+    from anpr.store.wholeness import naming_damage
 
-    audit = AuditLog(store, clock=SystemClock())
+    clock = SystemClock()
+    audit = AuditLog(store, clock=clock)
     request = Request("backup", purpose, case, {"folder": str(into)})
-    manifest = back_up(store, into, clock=SystemClock(), note=lambda events: audit.append(request, rows=events))
+    with naming_damage(store, clock=clock):
+        manifest = back_up(store, into, clock=clock, note=lambda events: audit.append(request, rows=events))
     size = sum(entry.bytes for entry in manifest.files)
     altered = list(manifest.pictures_altered)
     if as_json:
@@ -170,16 +178,14 @@ def upgrade(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> 
 
 
 @app.command()
-def columns(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+def columns(context: typer.Context, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Make ready what a search needs that no index answers, for each day that is over; also while the box runs.
 
     The first such search does it otherwise, and takes seconds longer.
     """
-    from anpr.clock import SystemClock
-    from anpr.store import Store
-
+    read_apart(context, store)
     made = 0
-    with Store.open(store, clock=SystemClock(), read_only=True) as opened:
+    with open_to_read(store) as opened:
         while opened.make_columns():
             made += 1
     print(json.dumps({"made": made}) if as_json else f"{made:,} made")
@@ -187,6 +193,7 @@ def columns(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> 
 
 @app.command()
 def export(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A new file: its ending, .csv, .jsonl or .parquet, says the format.")],
     purpose: PurposeOption,
     case: CaseOption,
@@ -215,9 +222,9 @@ def export(
     Who asked and why is written to the audit log first, and how many rows there are before the file gets its name.
     Exit code 1 if there are none.
     """
-    from anpr.clock import SystemClock
+    read_apart(context, store, unfinished=lambda child: file.with_name(f".{file.name}.{child}"))
     from anpr.records import Hit, Sighting
-    from anpr.store import Query, Store
+    from anpr.store import Query
     from anpr.store.audit import Request
     from anpr.store.export import export as write
     from anpr.store.export import find_all, format_of
@@ -243,7 +250,7 @@ def export(
         pseudonyms=keys_of(store, pseudonyms=pseudonyms),
         limit=MAX_LIMIT,
     )
-    with Store.open(store, clock=SystemClock(), read_only=True) as opened:
+    with open_to_read(store) as opened:
         request = Request("export", purpose, case, {**query.given, "records": records, "file": str(file)})
         opened.audit.append(request, rows=None)
 

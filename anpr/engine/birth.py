@@ -8,9 +8,11 @@ import os
 import pickle
 import signal
 import sys
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 _PR_SET_PDEATHSIG = 1
 _OOM_SCORE = 500
@@ -36,7 +38,14 @@ def die_before_parent() -> None:
 
 def die_with_parent() -> None:
     """Linux kills this process when the hub's process ends, however it ends."""
+    from multiprocessing import parent_process
+
     parent = parent_process()
+    die_with(0 if parent is None else parent.pid or 0)
+
+
+def die_with(parent_pid: int) -> None:
+    """Linux kills this process when its parent ends, however that ends; now, if that is not this process."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent is None or os.getppid() != parent.pid:
+    if os.getppid() != parent_pid:
         sys.exit(1)

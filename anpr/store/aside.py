@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
-from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -43,7 +42,7 @@ from anpr.store.outbox import read_positions
 from anpr.store.owner import giving_to_owner
 from anpr.store.partition import Name, Partition
 from anpr.store.partitions import DAYS, GONE, folders_of, make
-from anpr.store.purges import FIRST_PREVIOUS, Purge, add, lost, newest_of_partitions, told
+from anpr.store.purges import Journal, Purge, lost, newest_of_partitions, told
 from anpr.store.root import MAP_SIZE_BYTES, Root
 from anpr.store.rows import decode_row
 from anpr.store.salvage import most_events, readable_rows
@@ -227,26 +226,17 @@ class _Mending:
     def _note(self, run: list[Name], read: Mapping[Name, _Readable], before: _Stand, stand: _Stand) -> None:
         """Say in the journal what is lost."""
         entry = Purge(
-            number=0,
             what="lost",
-            at=datetime.fromtimestamp(self._clock.wall_seconds(), UTC).isoformat(timespec="milliseconds"),
-            box=next((each.box for each in read.values() if each.box), ""),
             reason="damaged",
             partition=", ".join(map(str, run)),
             first_seq=run[0].first_seq,
             last_seq=stand.seq,
-            sightings=0,
-            hits=0,
-            gaps=0,
-            kept=0,
-            pictures=0,
-            picture_bytes=0,
             chain_begin=told(before.end),
             chain_end=told(stand.end),
-            previous=FIRST_PREVIOUS,
         )
+        box = next((each.box for each in read.values() if each.box), "")
         with self._root.writing() as txn:
-            add(txn, self._root, entry, self._key)
+            Journal(self._root, self._key, box, self._clock).add(txn, entry)
 
     def _begin(self, stand: _Stand) -> None:
         """Make the day whose numbers go on after what is lost."""

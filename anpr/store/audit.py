@@ -27,13 +27,12 @@ import msgspec
 
 from anpr.clock import Clock
 from anpr.errors import StoreError
+from anpr.privacy import checked_words
 from anpr.store.durable import sync_folder
 from anpr.store.faults import told_as_store_errors
 
 FIRST_PREVIOUS = "0" * 64
 """What the first line follows."""
-MOST_CHARACTERS = 200
-"""Of a purpose or a case."""
 
 _LONGEST_LINE = 1 << 16
 _OWN_HASH = b',"sha256":"'
@@ -52,8 +51,8 @@ class Request:
     """The conditions that were given."""
 
     def __post_init__(self) -> None:
-        checked_words("purpose", self.purpose)
-        checked_words("case", self.case)
+        _checked("purpose", self.purpose)
+        _checked("case", self.case)
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,14 +91,6 @@ class Verdict(NamedTuple):
     """Of the lines that are there."""
     problems: tuple[str, ...]
     """Each with the number of the line in the file; empty: nothing was changed."""
-
-
-def checked_words(name: str, words: str) -> str:
-    """`words` without blanks around them. Raises StoreError if they say nothing, too much, or hide something."""
-    words = words.strip()
-    if not words or len(words) > MOST_CHARACTERS or not words.isprintable():
-        raise StoreError(f"the {name} is empty, too long or not printable", cure=f"1 to {MOST_CHARACTERS} characters")
-    return words
 
 
 class AuditLog:
@@ -141,8 +132,8 @@ class AuditLog:
                 user=_user_name(user_id),
                 login_id=_login_id(),
                 verb=request.verb,
-                purpose=checked_words("purpose", request.purpose),
-                case=checked_words("case", request.case),
+                purpose=_checked("purpose", request.purpose),
+                case=_checked("case", request.case),
                 asked=dict(request.asked),
                 rows=rows,
                 previous=head.sha256,
@@ -332,6 +323,13 @@ class AuditLog:
             os.fsync(descriptor)
         path.replace(self.path / "head.json")
         sync_folder(self.path)
+
+
+def _checked(name: str, words: str) -> str:
+    try:
+        return checked_words(words)
+    except ValueError as error:
+        raise StoreError(f"the {name} {error}") from error
 
 
 def _sealed(line: Line) -> tuple[Line, bytes]:

@@ -15,9 +15,9 @@ The chain runs through the partitions: each knows the end of the chain when it b
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from typing import Annotated, Literal, NamedTuple
 
 import lmdb
@@ -61,7 +61,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def holds_for(self, row: bytes) -> bool:
         """Whether the owner of `public_key` signed this row at this place of the chain."""
-        return self.holds_for_hash(hashlib.sha256(row).digest())
+        return self.holds_for_hash(sha256(row).digest())
 
     def holds_for_hash(self, row_sha256: bytes) -> bool:
         """The same of a row whose hash alone is known."""
@@ -111,7 +111,7 @@ class Chain:
         links: list[tuple[bytes, bytes]] = []
         for seq, row in rows:
             number += 1
-            row_sha256 = hashlib.sha256(row).digest()
+            row_sha256 = sha256(row).digest()
             head = link_head(head, number, seq, row_sha256)
             links.append((pack_seq(seq), _LINK.pack(number, row_sha256, head)))
         signature = key.sign(seal_message(number, seq, head))
@@ -172,7 +172,7 @@ class Chain:
 
 def link_head(before: bytes, number: int, seq: int, row_sha256: bytes) -> bytes:
     """The head after one more row."""
-    return hashlib.sha256(_HEAD_OF.pack(b"anpr link 1\0", before, number, seq, row_sha256)).digest()
+    return sha256(_HEAD_OF.pack(b"anpr link 1\0", before, number, seq, row_sha256)).digest()
 
 
 def seal_message(number: int, seq: int, head: bytes) -> bytes:

@@ -19,10 +19,8 @@ from anpr.store.chain import NO_END, End, link_head, seal_message
 from anpr.store.column_file import FILE as COLUMNS
 from anpr.store.column_file import find_damage
 from anpr.store.faults import told_as_store_errors
-from anpr.store.lock import damage_of, is_being_written
 from anpr.store.naming import rows_in_slices
 from anpr.store.partition import Partition
-from anpr.store.partitions import folders_of
 from anpr.store.purges import Purge, audit_begins, lost, newest_of_partitions, rewritings, rewritings_by_name
 from anpr.store.purges import problems as purge_problems
 from anpr.store.rewriting import leaves
@@ -30,6 +28,7 @@ from anpr.store.rows import decode_row
 from anpr.store.signing import fingerprint, is_signed
 from anpr.store.store import Store
 from anpr.store.tree import NO_HASH, Tree
+from anpr.store.wholeness import look_through
 
 MOST_PROBLEMS = 100
 """Told in words; all are counted."""
@@ -86,31 +85,11 @@ def check(path: Path, *, clock: Clock, pictures: bool = False) -> Finding:
 
 
 def _check_files(path: Path, finding: Finding) -> None:
-    """The root's file and the newest partition's only while nobody writes; the others do not change."""
-    with told_as_store_errors(path):
-        root, *days = folders_of(path)
-        written = {root, *days[-1:]}
-        for folder in (root, *days):
-            if folder in written and is_being_written(path):
-                continue
-            before = _state(folder)
-            damage = damage_of(folder)
-            if not folder.is_dir():
-                continue  # a box has purged it, or written it anew
-            if folder in written and (is_being_written(path) or before != _state(folder)):
-                continue  # a box has begun to write: what was read meanwhile says nothing
-            written.discard(folder)
-            if damage:
-                finding.add(f"{folder / DATA}: {damage}", reason="file")
-    finding.file_checked = not written
-
-
-def _state(folder: Path) -> tuple[int, int]:
-    try:
-        facts = (folder / DATA).stat()
-    except FileNotFoundError:
-        return 0, 0
-    return facts.st_ino, facts.st_mtime_ns
+    finding.file_checked = True
+    for folder, damage in look_through(path):
+        if damage:
+            finding.add(f"{folder / DATA}: {damage}", reason="file")
+        finding.file_checked &= damage is not None
 
 
 def _check_events(store: Store, finding: Finding, *, pictures: bool) -> None:

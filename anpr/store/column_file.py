@@ -115,10 +115,16 @@ def read(path: Path, *, state: tuple[int, ...] | None) -> Columns | None:
 
 
 def find_damage(path: Path) -> str:
-    """What is wrong with a file of columns; empty if nothing is, or there is none. Raises OSError as `read` does."""
-    if not path.exists():
+    """What is wrong with a file of columns; empty if nothing is, or there is none.
+
+    It is read, not mapped: where the disk cannot be read, the kernel kills who has mapped it.
+    """
+    try:
+        found = _parse(memoryview(path.read_bytes()))
+    except FileNotFoundError:
         return ""
-    found = _open(path)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
     if found is None:
         return "is no whole file of columns"
     header, arrays = found
@@ -134,6 +140,10 @@ def _open(path: Path) -> tuple[_Header, dict[str, NDArray[Any]]] | None:
         if isinstance(error, OSError) and error.errno in _TOO_MANY_OPEN:
             raise
         return None
+    return _parse(whole)
+
+
+def _parse(whole: memoryview) -> tuple[_Header, dict[str, NDArray[Any]]] | None:
     with contextlib.suppress(ValueError, msgspec.MsgspecError):
         at = len(_MAGIC) + 12
         length, checksum = (int.from_bytes(whole[a:b], "big") for a, b in ((at - 12, at - 4), (at - 4, at)))

@@ -22,6 +22,7 @@ from anpr.errors import StoreError
 from anpr.store.lock import damage_of
 from anpr.store.partitions import folders_of
 from anpr.store.salvage import DATA
+from anpr.store.wholeness import cure_of
 
 NOTE = "crashed"
 MOST_SECONDS = 120.0
@@ -77,8 +78,8 @@ def look_after_crash(path: Path, *, clock: Clock) -> None:
             log.warning("store_looked_through", files=looked, left=len(left) - looked)
             return
         if damage := damage_of(folder):
-            cure = "restore the last backup" if folder == path else "restore it from a backup, or anpr store set-aside"
-            raise StoreError(f"is damaged, and kills who reads it: {damage}", place=str(folder / DATA), cure=cure)
+            problem = f"is damaged, and kills who reads it: {damage}"
+            raise StoreError(problem, place=str(folder / DATA), cure=cure_of(folder, path))
         with suppress(OSError), note.open("a", encoding="utf-8") as file:  # the disk may be full: it is looked at again
             file.write(f"{_WHOLE}{name}\n")
     os.truncate(note, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,15 @@ _DAMAGED = (
     lmdb.PageNotFoundError,
     lmdb.VersionMismatchError,
     lmdb.BadTxnError,
+    lmdb.IncompatibleError,
+    lmdb.CursorFullError,
 )
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, struct.error)
+
+
+def is_damage(error: StoreError) -> bool:
+    """Whether LMDB, or who decodes a record, has met something that nobody has written."""
+    return isinstance(error.__cause__, (*_DAMAGED, *_UNDECODABLE))
 
 
 @contextmanager
@@ -31,7 +40,7 @@ def told_as_store_errors(path: Path) -> Iterator[None]:
         yield
     except lmdb.Error as error:
         raise _explain(error, path) from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _UNDECODABLE as error:
         raise StoreError(f"a stored record is damaged: {error}", place=str(path), cure=_RESTORE) from error
     except StoreError:
         raise

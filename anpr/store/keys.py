@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable
 from functools import lru_cache
 
 from anpr.errors import StoreError
@@ -33,9 +34,8 @@ def pack_seconds(seconds: float) -> bytes:
     return _U64.pack(bits ^ (_ALL if bits & _SIGN else _SIGN))
 
 
-def pack_seq(seq: int) -> bytes:
-    """8 bytes that sort as the sequence number does."""
-    return _U64.pack(seq)
+pack_seq: Callable[[int], bytes] = _U64.pack
+"""8 bytes that sort as the sequence number does."""
 
 
 def unpack_seq(key: bytes) -> int:

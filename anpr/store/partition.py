@@ -19,7 +19,7 @@ What outlives its partition is kept in tables of the same names, with `kept_` be
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
@@ -171,33 +171,44 @@ class Partition:
     def drop(self, txn: lmdb.Transaction[bytes], seq: int) -> None:
         """Take an event and its index entries away."""
         event, packed = self.event_at(txn, seq), pack_seq(seq)
-        entries = (*self.index_entries(event.record, seq), (self.ids, id_key(event.record), packed))
+        entries = (*self.index_entries(event), (self.ids, id_key(event.record), packed))
         for table, key, value in entries:
             if (txn.get(key, db=table) or b"").startswith(value):  # it may be that of a newer revision
                 txn.delete(key, db=table)
         txn.delete(packed, db=self.events)
 
-    def index(self, record: Record, seq: int, tables: Mapping[lmdb._Database, dict[bytes, bytes]]) -> None:
-        """Add to `tables` the entries by which an event's record is found, but for its id. Raises StoreError."""
-        if not isinstance(record, Sighting):
-            for table, key in self.index_keys(record, seq):
-                tables[table][key] = pack_seq(seq)
-        elif record.state != "withdrawn":
-            at, by_camera, text = stamp(record.seen_seconds, seq), camera_key(record.camera_id), record.text
-            encoded, indexes = text.encode(), self.indexes
-            tables[indexes.times][at] = by_camera + encoded
-            tables[indexes.cameras][by_camera + at] = encoded
-            if text:
-                tables[indexes.plates][name_key(text) + at] = record.camera_id.encode()
-            passage = encode_passage(record)
-            if passage is not None and self._passages is not None:
-                tables[self._passages][at] = passage
+    def index(self, events: Iterable[Event]) -> list[tuple[lmdb._Database, list[tuple[bytes, bytes]]]]:
+        """By table, the entries by which the records of events are found, but for their ids; the tables come last that
+        grow in many places. Raises StoreError."""
+        times: list[tuple[bytes, bytes]] = []
+        cameras: list[tuple[bytes, bytes]] = []
+        plates: list[tuple[bytes, bytes]] = []
+        passages: list[tuple[bytes, bytes]] = []
+        others: defaultdict[lmdb._Database, list[tuple[bytes, bytes]]] = defaultdict(list)
+        for event in events:
+            record, seq = event.record, event.seq
+            if not isinstance(record, Sighting):
+                for table, key in self.index_keys(record, seq):
+                    others[table].append((key, pack_seq(seq)))
+            elif record.state != "withdrawn":
+                at, by_camera = stamp(record.seen_seconds, seq), camera_key(record.camera_id)
+                by_plate = name_key(record.text)
+                text = by_plate[:-1]
+                times.append((at, by_camera + text))
+                cameras.append((by_camera + at, text))
+                if text:
+                    plates.append((by_plate + at, by_camera[:-1]))
+                passage = encode_passage(record)
+                if passage is not None:
+                    passages.append((at, passage))
+        tables = [(self.indexes.times, times), (self.indexes.cameras, cameras), (self.indexes.plates, plates)]
+        if self._passages is not None:
+            tables.insert(0, (self._passages, passages))
+        return [(table, entries) for table, entries in (*tables, *others.items()) if entries]
 
-    def index_entries(self, record: Record, seq: int) -> list[tuple[lmdb._Database, bytes, bytes]]:
-        """(table, key, value) of all that `index` adds. Raises StoreError."""
-        tables: defaultdict[lmdb._Database, dict[bytes, bytes]] = defaultdict(dict)
-        self.index(record, seq, tables)
-        return [(table, key, value) for table, entries in tables.items() for key, value in entries.items()]
+    def index_entries(self, event: Event) -> list[tuple[lmdb._Database, bytes, bytes]]:
+        """(table, key, value) of all that `index` gives. Raises StoreError."""
+        return [(table, key, value) for table, entries in self.index((event,)) for key, value in entries]
 
     def index_keys(self, record: FoundBy | Record, seq: int) -> list[tuple[lmdb._Database, bytes]]:
         """Tables and keys of `index_entries`, and maybe of some that were never put. Raises StoreError."""
@@ -304,7 +315,7 @@ class Partition:
         newest = self.newest(txn, id_key(event.record))
         if newest is None or newest.seq < event.seq:
             return False
-        entries = self.index_entries(event.record, event.seq) if newest.seq == event.seq else []
+        entries = self.index_entries(event) if newest.seq == event.seq else []
         return all(txn.get(key, db=table) == value for table, key, value in entries)
 
     def _open_chain(self, begins: End | None) -> Chain | None:

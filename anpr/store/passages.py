@@ -30,9 +30,10 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 def encode_passage(sighting: Sighting) -> bytes | None:
     """The index's value for a sighting: `anpr.ops.passages.compact` of it; None if it cannot be kept so."""
-    pseudonym = number_of(sighting.text)
-    plate = pack(sighting.text) if pseudonym is None else PSEUDONYMS | pseudonym
-    identity, short = id_bytes(sighting.id)
+    plate, (identity, short) = pack(sighting.text), id_bytes(sighting.id)
+    if plate is None:  # no pseudonym can be packed
+        pseudonym = number_of(sighting.text)
+        plate = None if pseudonym is None else PSEUDONYMS | pseudonym
     if plate is None or identity is None:
         return None
     fixed = _FIXED.pack(identity, plate, millionths_of(sighting), speed_of(sighting))

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import lmdb
 import msgspec
 import structlog
 
-from anpr.clock import Clock
 from anpr.errors import StoreError
 from anpr.plates.pseudonym import Pseudonyms
 from anpr.records import Event, Sighting
@@ -26,12 +24,11 @@ from anpr.store.evidence import EvidenceFolder
 from anpr.store.naming import rows_in_slices
 from anpr.store.partition import Partition, id_key
 from anpr.store.partitions import Partitions, View
-from anpr.store.purges import FIRST_PREVIOUS, Purge, add, newest_of_partitions, rewritings, told
+from anpr.store.purges import Journal, Purge, newest_of_partitions, rewritings, told
 from anpr.store.rereading import flaw_of
 from anpr.store.rewriting import Rewritten, is_rewritten, rewrite
 from anpr.store.root import Root
 from anpr.store.rows import is_hit
-from anpr.store.signing import SigningKey
 
 _DECIDED_BY = b"rewriting_decided_by"
 """The holds by which it was decided last."""
@@ -55,24 +52,13 @@ class _Chosen:
 class Pseudonymising:
     """Of a store that is open for writing; the store makes it."""
 
-    def __init__(
-        self,
-        root: Root,
-        partitions: Partitions,
-        evidence: EvidenceFolder,
-        key: SigningKey,
-        *,
-        box: str,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, root: Root, partitions: Partitions, evidence: EvidenceFolder, journal: Journal) -> None:
         assert root.kept is not None
         self._root = root
         self._partitions = partitions
         self._choosing = Choosing(root, partitions)
         self._deletion = Deletion(root, root.kept, partitions, evidence)
-        self._key = key
-        self._box = box
-        self._clock = clock
+        self._journal = journal
 
     def finish(self, *, of_earlier_life: bool = False) -> None:
         """Have what was decided take its place; forget what was not, or by other holds than there are. What is
@@ -189,7 +175,7 @@ class Pseudonymising:
             if self._choosing.holds(txn) != chosen.by.holds:
                 return None
             txn.put(_DECIDED_BY, chosen.by.holds, db=self._root.meta)
-            return add(txn, self._root, entry, self._key)
+            return self._journal.add(txn, entry)
 
     def _replace(self, old: Partition, ready: Path, chosen: _Chosen) -> Path | None:
         """Put it in its place; where the old one is now, None if something is held since it was decided."""
@@ -202,26 +188,18 @@ class Pseudonymising:
         with old.reading() as txn:
             last_seq, end = old.last_seq(txn), old.chain.end(txn) if old.chain else NO_END
         return Purge(
-            number=0,
             what="plates",
-            at=datetime.fromtimestamp(self._clock.wall_seconds(), UTC).isoformat(timespec="milliseconds"),
-            box=self._box,
             reason=reason,
             partition=str(new.name),
             first_seq=old.first_seq,
             last_seq=last_seq,
             sightings=done.counts["sighting"],
-            hits=0,
-            gaps=0,
             kept=done.counts["kept"],
             damaged=done.counts["damaged"] or msgspec.UNSET,
-            pictures=0,
-            picture_bytes=0,
             chain_begin=told(old.chain.begins if old.chain else NO_END),
             chain_end=told(end),
             rewritten=(done.tree.size, done.tree.root.hex()),
             pseudonym_key=pseudonyms.fingerprint,
-            previous=FIRST_PREVIOUS,
         )
 
 

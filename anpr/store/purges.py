@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 import lmdb
 import msgspec
 
+from anpr.clock import Clock
 from anpr.errors import StoreError
 from anpr.store.audit import Head
 from anpr.store.chain import NO_END, End
@@ -31,32 +34,32 @@ What = Literal["partition", "kept", "pictures", "plates", "audit", "lost"]
 class Purge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One deletion."""
 
-    number: int
+    number: int = 0
     """From 1, dense."""
     what: What
     """A whole partition; records that had been kept when theirs went; only pictures of a partition; the plates and
     pictures of its passages (`partition` is then what it is called since); or lines of the audit log, whose numbers and
     last SHA-256 stand in place of those of events. Or nothing was deleted, but lost: days that were damaged."""
-    at: str
+    at: str = ""
     """UTC, ISO 8601."""
-    box: str
+    box: str = ""
     reason: str
     partition: str = ""
     """Its folder's name; empty: records that had been kept."""
     first_seq: int
     """Number of the first event that is deleted, or whose pictures are."""
     last_seq: int
-    sightings: int
+    sightings: int = 0
     """Events that are deleted, or lose their plate: revisions of sightings, of hits, and of coverage gaps."""
-    hits: int
-    gaps: int
-    kept: int
+    hits: int = 0
+    gaps: int = 0
+    kept: int = 0
     """Records of the partition that are kept."""
     damaged: int | msgspec.UnsetType = msgspec.UNSET
     """Events that are deleted and could not be read; unset: none."""
-    pictures: int
+    pictures: int = 0
     """That nothing else names."""
-    picture_bytes: int
+    picture_bytes: int = 0
     bytes: int = 0
     """Of the disk, of the partition's file."""
     chain_begin: tuple[int, str] = (0, FIRST_PREVIOUS)
@@ -68,7 +71,7 @@ class Purge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     they are (tree.py)."""
     pseudonym_key: str | msgspec.UnsetType = msgspec.UNSET
     """Of plates: the fingerprint of the key of the pseudonyms."""
-    previous: str
+    previous: str = FIRST_PREVIOUS
     """SHA-256 of the purge before, as it is stored."""
     public_key: str = ""
     signature: str = ""
@@ -95,15 +98,28 @@ def told(end: End) -> tuple[int, str]:
     return end.number, end.head.hex()
 
 
-def add(txn: lmdb.Transaction[bytes], root: Root, purge: Purge, key: SigningKey) -> Purge:
-    """Part of the commit that decides: the purge with its number, bound to the one before, signed."""
-    with txn.cursor(root.purges) as cursor:
-        before = cursor.value() if cursor.last() else b""
-    number = msgspec.json.decode(before, type=Purge).number + 1 if before else 1
-    previous = hashlib.sha256(before).hexdigest() if before else FIRST_PREVIOUS
-    purge = msgspec.structs.replace(purge, number=number, previous=previous).signed(key)
-    txn.put(pack_seq(number), msgspec.json.encode(purge), append=True, db=root.purges)
-    return purge
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Where a store that is open for writing notes what goes."""
+
+    root: Root
+    key: SigningKey
+    box: str
+    clock: Clock
+
+    def add(self, txn: lmdb.Transaction[bytes], purge: Purge) -> Purge:
+        """Part of the commit that decides: the purge with its number, bound to the one before, dated and signed."""
+        with txn.cursor(self.root.purges) as cursor:
+            before = cursor.value() if cursor.last() else b""
+        purge = msgspec.structs.replace(
+            purge,
+            number=msgspec.json.decode(before, type=Purge).number + 1 if before else 1,
+            at=datetime.fromtimestamp(self.clock.wall_seconds(), UTC).isoformat(timespec="milliseconds"),
+            box=self.box,
+            previous=hashlib.sha256(before).hexdigest() if before else FIRST_PREVIOUS,
+        ).signed(self.key)
+        txn.put(pack_seq(purge.number), msgspec.json.encode(purge), append=True, db=self.root.purges)
+        return purge
 
 
 def purges(root: Root, *, newest_first: bool = False, but_damaged: bool = False) -> Iterator[Purge]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from anpr.clock import Clock
 from anpr.errors import StoreError
 from anpr.records import Event, Sighting
 from anpr.store.chain import NO_END
@@ -39,44 +37,18 @@ from anpr.store.keys import pack_seq
 from anpr.store.naming import pictures_of, places, rows_in_slices
 from anpr.store.partition import Partition, id_key
 from anpr.store.partitions import Partitions, View
-from anpr.store.purges import FIRST_PREVIOUS, Purge, What, add, newest_of_partitions, told
+from anpr.store.purges import Journal, Purge, What, newest_of_partitions, told
 from anpr.store.rewriting import is_rewritten
 from anpr.store.root import Root
 from anpr.store.rows import decode_row, kind_of
-from anpr.store.signing import SigningKey
 
 _KEPT_AT_ONCE = 100_000
-_NO_PURGE = Purge(
-    number=0,
-    what="partition",
-    at="",
-    box="",
-    reason="",
-    first_seq=0,
-    last_seq=0,
-    sightings=0,
-    hits=0,
-    gaps=0,
-    kept=0,
-    pictures=0,
-    picture_bytes=0,
-    previous=FIRST_PREVIOUS,
-)
 
 
 class Removal:
     """Of a store that is open for writing; the store makes it."""
 
-    def __init__(
-        self,
-        root: Root,
-        partitions: Partitions,
-        evidence: EvidenceFolder,
-        key: SigningKey,
-        *,
-        box: str,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, root: Root, partitions: Partitions, evidence: EvidenceFolder, journal: Journal) -> None:
         assert root.kept is not None
         self._root = root
         self._kept = root.kept
@@ -86,9 +58,7 @@ class Removal:
         self._deletion = Deletion(root, root.kept, partitions, evidence)
         self._problems: tuple[StoreError, ...] = ()
         """Why a partition whose purge was decided cannot be taken away."""
-        self._key = key
-        self._box = box
-        self._clock = clock
+        self._journal = journal
 
     @property
     def unfinished(self) -> bool:
@@ -173,7 +143,7 @@ class Removal:
                 if self._choosing.holds(txn) == choice.holds:
                     for seq in replaced:
                         self._forget(txn, seq)
-                    purge = add(txn, self._root, entry, self._key)
+                    purge = self._journal.add(txn, entry)
         yield Progress("decided", purge)
         gone = yield from self._take_away(partition, choose, choice.holds, going)
         yield from self._deletion.delete_partition(gone, going)
@@ -206,7 +176,7 @@ class Removal:
                 return
             with self._root.writing() as txn:
                 if self._choosing.holds(txn) == choice.holds:
-                    purge = add(txn, self._root, entry, self._key)
+                    purge = self._journal.add(txn, entry)
         yield Progress("decided", purge)
         for rows in self._deletion.slices_of(partition):
             while not self._delete_unless_held(rows, going, choice):
@@ -346,7 +316,7 @@ class Removal:
             return
         doomed = going.of(picture for _, row in leaving for picture in pictures_of(row))
         sizes = [size for sha256 in doomed if (size := self._evidence.bytes_of(sha256)) is not None]
-        entry = self._filled(
+        entry = _counted(
             "kept",
             reason,
             counts,
@@ -360,7 +330,7 @@ class Removal:
                 return  # they are looked at again the next time
             for seq, _ in leaving:
                 self._forget(txn, seq)
-            purge = add(txn, self._root, entry, self._key)
+            purge = self._journal.add(txn, entry)
         yield Progress("decided", purge)
 
     def _forget(self, txn: lmdb.Transaction[bytes], seq: int) -> None:
@@ -385,7 +355,7 @@ class Removal:
         picture_bytes: int,
     ) -> Purge:
         txn = view.txn(partition)
-        return self._filled(
+        return _counted(
             what,
             reason,
             counts,
@@ -399,18 +369,15 @@ class Removal:
             chain_end=told(partition.chain.end(txn) if partition.chain else NO_END),
         )
 
-    def _filled(self, what: What, reason: str, counts: Counter[str], **facts: Any) -> Purge:
-        at = datetime.fromtimestamp(self._clock.wall_seconds(), UTC).isoformat(timespec="milliseconds")
-        return msgspec.structs.replace(
-            _NO_PURGE,
-            what=what,
-            at=at,
-            box=self._box,
-            reason=reason,
-            sightings=counts["sighting"],
-            hits=counts["hit"],
-            gaps=counts["coverage"],
-            kept=counts["kept"],
-            damaged=counts["damaged"] or msgspec.UNSET,
-            **facts,
-        )
+
+def _counted(what: What, reason: str, counts: Counter[str], **facts: Any) -> Purge:
+    return Purge(
+        what=what,
+        reason=reason,
+        sightings=counts["sighting"],
+        hits=counts["hit"],
+        gaps=counts["coverage"],
+        kept=counts["kept"],
+        damaged=counts["damaged"] or msgspec.UNSET,
+        **facts,
+    )

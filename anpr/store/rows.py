@@ -32,7 +32,6 @@ class FoundBy(msgspec.Struct, frozen=True, kw_only=True):
     seen_seconds: float
 
 
-_NIL = msgspec.Raw(b"\xc0")
 _ENCODER = msgspec.msgpack.Encoder()
 _ROW = msgspec.msgpack.Decoder(_Row)
 _KINDS: dict[type[Record], Kind] = {Sighting: "sighting", Hit: "hit", CoverageGap: "coverage"}
@@ -53,26 +52,8 @@ def kind_of(record: Record) -> Kind:
 
 def encode_row(event: Event) -> bytes:
     """The event without its number, which is its key."""
-    return _beginning(event.record, event.box, event.epoch, event.committed_seconds) + _ENCODER.encode(event.record)
-
-
-def _beginning(record: Record, box: str, epoch: int, committed_seconds: float) -> bytes:
-    return _ENCODER.encode(_Row(kind_of(record), box, epoch, committed_seconds, _NIL))[: -len(_NIL)]
-
-
-class RowEncoder:
-    """Makes the rows of one commit, which begin alike."""
-
-    def __init__(self, box: str, epoch: int, committed_seconds: float) -> None:
-        self._commit = (box, epoch, committed_seconds)
-        self._beginnings: dict[type[Record], bytes] = {}
-
-    def row(self, record: Record) -> bytes:
-        """`encode_row` of the event that the record becomes by this commit."""
-        beginning = self._beginnings.get(type(record))
-        if beginning is None:
-            beginning = self._beginnings[type(record)] = _beginning(record, *self._commit)
-        return beginning + _ENCODER.encode(record)
+    record = event.record
+    return _ENCODER.encode((_KINDS[type(record)], event.box, event.epoch, event.committed_seconds, record))
 
 
 def decode_row(seq: int, value: bytes) -> Event:

@@ -48,12 +48,12 @@ from anpr.store.outbox import Outbox
 from anpr.store.partition import Partition, id_key
 from anpr.store.partitions import REVISED_WITHIN, Partitions, View
 from anpr.store.pseudonymising import Pseudonymising
-from anpr.store.purges import Purge, newest_of_partitions, purges
+from anpr.store.purges import Journal, Purge, newest_of_partitions, purges
 from anpr.store.query import Page, Query
 from anpr.store.removal import Removal
 from anpr.store.rolling import Rolling
 from anpr.store.root import MAP_SIZE_BYTES, Root
-from anpr.store.rows import RowEncoder, decode_row, gap_of
+from anpr.store.rows import decode_row, encode_row, gap_of
 from anpr.store.signing import SigningKey
 
 _AT_ONCE = 10_000
@@ -142,8 +142,9 @@ class Store:
         self.outbox = Outbox(self.root, self.partitions)
         self.evidence.prepare()
         self.audit.prepare()
-        self._removal = Removal(self.root, self.partitions, self.evidence, key, box=self.box, clock=self._clock)
-        self._hiding = Pseudonymising(self.root, self.partitions, self.evidence, key, box=self.box, clock=self._clock)
+        self._journal = Journal(self.root, key, self.box, self._clock)
+        self._removal = Removal(self.root, self.partitions, self.evidence, self._journal)
+        self._hiding = Pseudonymising(self.root, self.partitions, self.evidence, self._journal)
         self._hiding.finish(of_earlier_life=True)
         self.epoch = self.root.begin_epoch()
 
@@ -180,7 +181,6 @@ class Store:
         """
         committed_seconds = round(self._clock.wall_seconds(), 3)
         events: list[Event] = []
-        chained: list[tuple[int, bytes]] = []
         skipped = Counters()
         records: tuple[Record, ...] = (*sightings, *hits, *gaps)
         if not records:
@@ -188,7 +188,6 @@ class Store:
         began = time.perf_counter()
         key = self._key_for_writing()
         partition = self._partition_for(committed_seconds)
-        rows = RowEncoder(self.box, self.epoch, committed_seconds)
         ids = [id_key(record) for record in records]
         with partition.writing() as txn, View(self.partitions, txn) as view:
             seq = partition.last_seq(txn)
@@ -197,7 +196,7 @@ class Store:
                 stored |= view.find_all(ids[len(sightings) :])
             batch = Batch(partition, txn)
             for id_of, record in zip(ids, records, strict=True):
-                added, before = batch.newest(id_of), stored.get(id_of)
+                added, before = batch.newest.get(id_of), stored.get(id_of)
                 newest = added.record.revision if added else before.newest.revision if before else None
                 if newest is not None and record.revision <= newest:
                     skipped.add("records_skipped", reason="duplicate" if record.revision == newest else "stale")
@@ -206,18 +205,14 @@ class Store:
                 event = Event(
                     box=self.box, epoch=self.epoch, seq=seq, committed_seconds=committed_seconds, record=record
                 )
-                row = rows.row(record)
+                row = encode_row(event)
                 if before is None or added or before.shelf is partition:
                     batch.add(event, row, key=id_of, before=before.newest if before else None)
                 else:
                     batch.add(event, row, key=id_of)
                     txn.put(pack_seq(before.newest.seq), pack_seq(seq), db=partition.table("superseded"))
-                if not isinstance(record, CoverageGap) and record.evidence:
-                    chained.append((seq, row))
                 events.append(event)
-            batch.write()
-            if partition.chain is not None:
-                partition.chain.note(txn, chained, key)
+            batch.write(signed_by=key)
         self.commit_seconds.add(time.perf_counter() - began)
         self.counters.merge(skipped.counts)
         self.counters.add("records_committed", len(events))
@@ -292,8 +287,8 @@ class Store:
 
     def cut_audit(self, last_number: int, *, reason: str) -> Purge | None:
         """Take away the lines of the audit log up to a number, but for the newest. Raises StoreError."""
-        key = self._key_for_writing()
-        return cut_audit(self.root, self.audit, last_number, reason=reason, box=self.box, key=key, clock=self._clock)
+        self._key_for_writing()
+        return cut_audit(self.audit, last_number, reason=reason, journal=self._journal)
 
     def _key_for_writing(self) -> SigningKey:
         if self._key is None:

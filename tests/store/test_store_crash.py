@@ -92,7 +92,7 @@ def test_what_a_running_box_takes_away_meanwhile_is_not_missed(
         day.rename(day.with_name(f".gone-{day.name}"))
         return "No such file or directory"
 
-    monkeypatch.setattr("anpr.store.checking.damage_of", damage)
+    monkeypatch.setattr("anpr.store.wholeness.damage_of", damage)
     assert not [each for each in check(folder, clock=clock).problems if "No such file" in each]
 
 

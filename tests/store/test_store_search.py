@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import errno
-import gc
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,18 +16,12 @@ from making_records import make_hit, make_sighting
 from rapidfuzz.distance import Levenshtein
 
 from anpr.clock import ManualClock
-from anpr.errors import PlateError, StoreError
 from anpr.plates.forms import LONGEST
 from anpr.plates.neighbours import one_look_alike
 from anpr.plates.provinces import codes
 from anpr.records import ALPHABET, Event, Hit, Sighting
 from anpr.store import Query, Store, finder, search
-from anpr.store.checking import check
-from anpr.store.column_file import FILE, find_damage
-from anpr.store.environment import Environment
 from anpr.store.export import find_all
-from anpr.store.keys import pack_seconds
-from anpr.store.query import plate_pattern
 
 DAY_SECONDS = 86_400.0
 TEXTS = st.text("013A", max_size=4) | st.sampled_from(["30A12345", "30A12346", "98B", "0123456789AB", "1é", "B0A"])
@@ -279,8 +271,8 @@ def test_a_plate_of_today_with_many_hits_is_asked_for_by_them_too(store: Store) 
     hits = [make_hit(id=f"h-{each.id}", sighting_id=each.id) for each in listed]
     store.append([make_sighting(id="asked", text="30A12345"), *listed], hits)
     with mock.patch.object(finder, "MOST_DECODED", 1):
-        assert ids(store, Query(plate="30A12345", list_name="stolen")) == []
-        assert len(ids(store, Query(plate="51F67890", list_name="stolen"))) == 4
+        assert list(find_all(store, Query(plate="30A12345", list_name="stolen"))) == []
+        assert len(list(find_all(store, Query(plate="51F67890", list_name="stolen")))) == 4
 
 
 def test_a_hit_leads_to_its_sighting_when_the_day_that_columns_name_is_gone(store: Store, clock: ManualClock) -> None:
@@ -297,217 +289,3 @@ def test_a_hit_leads_to_its_sighting_when_the_day_that_columns_name_is_gone(stor
     for _ in store.purge(store.partitions.all[0], choose=alerts, reason="test"):
         pass
     assert [each.revision for each in store.search(Query(list_name="stolen")).sightings] == [1]
-
-
-@pytest.fixture
-def days(tmp_path: Path) -> Path:
-    """A store of three days, of which two are written no more."""
-    clock = ManualClock()
-    with Store.open(tmp_path / "days", clock=clock) as store:
-        for day in range(3):
-            store.append(
-                [make_sighting(id=f"{day}-{n}", text=f"30A1234{n}", seen_seconds=1e5 * day + n) for n in range(4)]
-            )
-            clock.advance(DAY_SECONDS)
-    return tmp_path / "days"
-
-
-def reading(path: Path) -> Store:
-    return Store.open(path, clock=ManualClock(), read_only=True)
-
-
-def ids(store: Store, query: Query) -> list[str]:
-    return [each.id for each in find_all(store, query)]
-
-
-def make_all_columns(path: Path) -> list[Path]:
-    with reading(path) as store:
-        while store.make_columns():
-            pass
-    return sorted(path.glob(f"days/*/{FILE}"))
-
-
-def test_columns_are_made_once_and_read_by_others(days: Path) -> None:
-    assert list(days.glob(f"days/*/{FILE}")) == []
-    with reading(days) as store:
-        assert [store.make_columns() for _ in range(3)] == [True, True, False]
-    files = make_all_columns(days)
-    assert [find_damage(file) for file in files] == ["", ""]
-    made = [file.stat().st_mtime_ns for file in files]
-    with reading(days) as store, mock.patch("anpr.store.finder.gather", side_effect=AssertionError):
-        assert ids(store, Query(plate="*2341")) == ["2-1", "1-1", "0-1"]
-        assert ids(store, Query(plate="30A12343", edits=1, limit=5))[:5] == ["2-3", "2-2", "2-1", "2-0", "1-3"]
-        assert ids(store, Query(plate="30A12343", near="alike")) == [
-            f"{day}-{n}" for day in (2, 1, 0) for n in (3, 2, 1, 0) if f"30A1234{n}" in one_look_alike("30A12343")
-        ]
-    assert [file.stat().st_mtime_ns for file in files] == made
-
-
-@pytest.mark.parametrize("damage", ["cut off", "empty", "another format", "of another partition", "half written"])
-def test_a_file_of_columns_that_is_not_whole_is_made_anew(days: Path, damage: str) -> None:
-    file, other = make_all_columns(days)
-    whole = file.read_bytes()
-    match damage:
-        case "cut off":
-            file.write_bytes(whole[:-1])
-        case "empty":
-            file.write_bytes(b"")
-        case "another format":
-            file.write_bytes(b"anpr columns 0\n" + whole[15:])
-        case "of another partition":
-            file.write_bytes(other.read_bytes())
-        case "half written":
-            file.unlink()
-            file.with_name(f".{FILE}.1").write_bytes(whole[:100])
-    with reading(days) as store, mock.patch.object(search, "MOST_ENTRIES", 1):
-        assert ids(store, Query(plate="*2341")) == ["2-1", "1-1", "0-1"]
-    assert file.read_bytes() == whole
-
-
-def test_damage_is_found_by_a_check(days: Path) -> None:
-    file, _ = make_all_columns(days)
-    assert check(days, clock=ManualClock()).problems == []
-    whole = file.read_bytes()
-    begin = -(-(27 + int.from_bytes(whole[15:23], "big")) // 64) * 64
-    file.write_bytes(whole[:begin] + b"?" + whole[begin + 1 :])
-    assert check(days, clock=ManualClock()).problems == [f"{file}: is damaged: seen, remove it"]
-
-
-def test_damage_within_columns_gives_no_wrong_answer_and_crashes_nothing(days: Path) -> None:
-    queries = (Query(plate="*2341"), Query(plate="30A12341"), Query(province="Hà Nội"), Query())
-    file, _ = make_all_columns(days)
-    with reading(days) as store:
-        right = [ids(store, query) for query in queries]
-    whole = file.read_bytes()
-    begin = 27 + int.from_bytes(whole[15:23], "big")
-    told = 0
-    for first in range(begin, len(whole), 64):
-        file.write_bytes(whole[:first] + bytes(each ^ 0xFF for each in whole[first : first + 64]) + whole[first + 64 :])
-        found = find_damage(file)  # nothing, where columns do not reach
-        with reading(days) as store:
-            for query, answer in zip(queries, right):
-                try:
-                    answered = ids(store, query)
-                    assert answered == ([each for each in answer if each in answered] if found else answer)
-                except StoreError as error:
-                    told += "columns are damaged" in str(error)
-    assert told >= 5
-
-
-def test_a_reader_that_may_not_write_makes_them_in_memory(days: Path) -> None:
-    with (
-        reading(days) as store,
-        mock.patch("anpr.store.column_file.write", side_effect=PermissionError),
-        mock.patch.object(search, "MOST_ENTRIES", 1),
-    ):
-        assert len(ids(store, Query(plate="*2341"))) == 3
-    assert list(days.glob(f"days/*/{FILE}")) == []
-
-
-def test_columns_are_unmapped_with_their_store(days: Path) -> None:
-    def mapped() -> list[str]:
-        return [line for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(f"/{FILE}")]
-
-    make_all_columns(days)
-    before = len(mapped())
-    with reading(days) as store:
-        assert len(ids(store, Query(plate="*2341"))) == 3
-        assert len(mapped()) == before + 2
-    del store
-    gc.collect()
-    assert len(mapped()) == before
-
-
-def test_too_many_open_files_are_told(days: Path) -> None:
-    make_all_columns(days)
-    with (
-        reading(days) as store,
-        mock.patch.object(Path, "open", side_effect=OSError(errno.EMFILE, "Too many open files")),
-        pytest.raises(StoreError, match="Too many open files"),
-    ):
-        store.search(Query(plate="*2341"))
-
-
-def test_a_day_that_holds_no_answer_is_not_opened(days: Path) -> None:
-    make_all_columns(days)
-    with reading(days) as store:
-        assert ids(store, Query(plate="30A99999")) == []
-        with mock.patch.object(Environment, "begin", autospec=True, side_effect=Environment.begin) as begin:
-            assert ids(store, Query(plate="30A99999")) == []
-        assert {call.args[0].path for call in begin.call_args_list} == {store.partitions.all[-1].path, store.root.path}
-
-
-@given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
-def test_packed_times_sort_as_the_times_do(one: float, other: float) -> None:
-    assert (pack_seconds(one) < pack_seconds(other)) == (one < other)
-    assert (pack_seconds(one) == pack_seconds(other)) == (one == other)
-
-
-@pytest.mark.parametrize(
-    ("written", "pattern"),
-    [
-        ("30a-123.45", "30A12345"),
-        ("30A*", "30A*"),
-        ("30A-*", "30A*"),
-        ("*123.45", "*12345"),
-        ("30A-12?.45", "30A12?45"),
-        (" 29 - H1 ***", "29H1*"),
-        ("80-nn-??", "80NN??"),
-        ("29Đ*", "29D*"),
-        ("３０А*", "30A*"),
-        ("*", "*"),
-    ],
-)
-def test_patterns_as_people_write_them(written: str, pattern: str) -> None:
-    assert plate_pattern(written) == pattern
-
-
-@pytest.mark.parametrize("written", [" ", "-.", "30A[1]", "30A%", "+", "*é*", "30A" * 40])
-def test_patterns_that_are_none(written: str) -> None:
-    with pytest.raises(PlateError):
-        plate_pattern(written)
-
-
-def test_wildcards_reach_plates_written_with_separators(store: Store) -> None:
-    store.append([make_sighting(id="a"), make_sighting(id="b", text="51F99945"), make_sighting(id="c", text="")])
-    for plate, ids in {"30A*": "a", "*123.45": "a", "30A-12?.45": "a", "*45": "ba", "30A": "", "*": "cba"}.items():
-        assert "".join(s.id for s in store.search(Query(plate=plate)).sightings) == ids, plate
-
-
-def test_queries_that_make_no_sense(store: Store) -> None:
-    for wrong in (
-        {"limit": 0},
-        {"limit": 10_001},
-        {"cursor": "x"},
-        {"cursor": "00"},
-        {"kind": "lorry"},
-        {"colour": "green"},
-        {"direction": "up"},
-        {"severity": "alert"},
-        {"near": "close"},
-        {"edits": -1},
-        {"edits": 4},
-        {"edits": 1, "near": "alike"},
-    ):
-        with pytest.raises(StoreError):
-            Query(**wrong)  # type: ignore[arg-type]
-    with pytest.raises(StoreError, match="one of car, special"):
-        Query(kind="lorry")
-    with pytest.raises(StoreError, match="finite"):
-        store.search(Query(from_seconds=float("nan")))
-    for query in (
-        *(Query(plate="30A*", edits=edits) for edits in (1, 2)),
-        *(Query(edits=edits) for edits in (1, 2)),
-        Query(plate="30A123456789", edits=2),
-        Query(near="alike"),
-        Query(province="Hà Nôi 2"),
-    ):
-        with pytest.raises(PlateError):
-            store.search(query)
-
-
-def test_what_was_asked_is_told() -> None:
-    assert Query().given == {}
-    query = Query(plate="30A", near="alike", from_seconds=0.0, province="30", limit=3)
-    assert query.given == {"plate": "30A", "near": "alike", "from_seconds": 0.0, "province": "30"}
-    assert Query(plate="30A", edits=2).given == {"plate": "30A", "edits": 2}

@@ -1,0 +1,178 @@
+"""A page that kills who reads it ends a verb with one line that names the day, never by a bare signal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import typer
+from damaging import days_of, mislabel, wipe
+from making_records import make_hit, make_sighting
+
+from anpr.cli.apart import read_apart
+from anpr.clock import ManualClock
+from anpr.store import Store
+
+SLOW = Path(__file__).with_name("slow_verb.py")
+REASON = ("--purpose", "a theft", "--case", "17/2026")
+ROW = b"reader 89abcdef"
+"""In the log of events only."""
+SIGHTINGS = 200
+"""Of each of the three days; each has a hit."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("whole") / "store"
+    clock = ManualClock()
+    with Store.open(path, clock=clock, box="box-1") as store:
+        for day in range(3):
+            ids = [f"s{day}-{number}" for number in range(SIGHTINGS)]
+            sightings = [make_sighting(id=each, evidence=(), seen_seconds=clock.wall) for each in ids]
+            store.append(
+                sightings, [make_hit(id=f"h{each}", sighting_id=each, seen_seconds=clock.wall) for each in ids]
+            )
+            clock.advance(86_400.0)
+    return path
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "store"))
+
+
+def anpr(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "anpr", *map(str, arguments), "--store", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def names_the_day(done: subprocess.CompletedProcess[str], day: Path, says: str) -> bool:
+    """Whether a verb ended as it should: nothing is answered, and one line tells why."""
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (74, ""), done.stderr
+    assert "anpr store check" in line
+    assert "anpr store set-aside" in line
+    return line.startswith(f"anpr: {day / 'data.mdb'}: is damaged, and {says}")
+
+
+def test_a_search_that_is_killed_names_the_day_and_answers_again_without_it(folder: Path) -> None:
+    search = ("search", "--plate", "30A12346", "--one-off", "--limit", 10_000, *REASON)
+    assert len(anpr(folder, *search).stdout.splitlines()) == 3 * SIGHTINGS
+    day = days_of(folder)[1]
+    mislabel(day, b"30A12345\0")
+    assert names_the_day(anpr(folder, *search), day, "kills who reads it (SIGABRT): ")
+    assert anpr(folder, "store", "set-aside", "--reason", "the disk failed", "--case", "17/2026").returncode == 0
+    healed = anpr(folder, *search)
+    assert (healed.returncode, len(healed.stdout.splitlines())) == (0, 2 * SIGHTINGS)
+
+
+def test_a_backup_that_is_killed_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    day = days_of(folder)[1]
+    mislabel(day, b"30A12345\0")
+    done = anpr(folder, "store", "backup", tmp_path / "copies" / "copy", *REASON)
+    assert names_the_day(done, day, "kills who reads it (SIGSEGV): ")
+    assert list((tmp_path / "copies").iterdir()) == []
+
+
+def test_an_export_that_is_killed_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    day = days_of(folder)[1]
+    mislabel(day, b"30A12345\0")
+    (tmp_path / "out").mkdir()
+    done = anpr(folder, "store", "export", tmp_path / "out" / "a.csv", "--plate", "30A12346", "--one-off", *REASON)
+    assert names_the_day(done, day, "kills who reads it (SIGABRT): ")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["search", "export", "backup", "evidence", "hold"])
+def test_a_page_that_lmdb_refuses_names_the_day_too(folder: Path, tmp_path: Path, verb: str) -> None:
+    day = days_of(folder)[1]
+    wipe(day, ROW)
+    given = {
+        "search": ("search", "--limit", 10_000, *REASON),
+        "export": ("store", "export", tmp_path / "a.csv", *REASON),
+        "backup": ("store", "backup", tmp_path / "copy", *REASON),
+        "evidence": ("evidence", "export", "s1-199", "--out", tmp_path / "bundle", *REASON),
+        "hold": ("store", "hold", "--plate", "30A12345", "--reason", "a theft", "--case", "17/2026"),
+    }
+    assert names_the_day(anpr(folder, *given[verb]), day, "cannot be read: ")
+
+
+def start(folder: Path, end: object) -> tuple[subprocess.Popen[str], int]:
+    """The process, and the number of the one that reads."""
+    command = [sys.executable, str(SLOW), str(folder), str(end)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
+
+
+@pytest.mark.parametrize("code", [0, 1, 74])
+def test_it_ends_as_its_reader_does_and_says_what_libraries_said(tmp_path: Path, code: int) -> None:
+    process, reader = start(tmp_path, code)
+    _, said = process.communicate(timeout=30)
+    assert reader != process.pid
+    assert (process.returncode, sorted(said.splitlines())) == (code, ["a library says", "we say"])
+
+
+@pytest.mark.parametrize("died", [signal.SIGKILL, signal.SIGFPE])
+def test_another_signal_is_its_end_too(tmp_path: Path, died: signal.Signals) -> None:
+    process, _ = start(tmp_path, died.name)
+    process.communicate(timeout=30)
+    assert process.returncode == -died
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_of_a_page_where_all_is_whole_is_told_so(folder: Path) -> None:
+    process, reader = start(folder, "SIGBUS")
+    _, said = process.communicate(timeout=30)
+    assert said.splitlines()[1:] == [
+        f"{folder}: reading it ended with SIGBUS, but all files are whole"
+        " (look at the disk and the memory, and try again)"
+    ]
+    assert not (folder / f"unfinished.{reader}").exists()
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP), (signal.SIGINT, 130)]
+)
+def test_who_ends_it_ends_its_reader(tmp_path: Path, sent: signal.Signals, code: int) -> None:
+    process, reader = start(tmp_path, "sleep")
+    process.send_signal(sent)
+    process.communicate(timeout=30)
+    assert process.returncode == code
+    assert not is_alive(reader)
+
+
+def test_its_reader_does_not_outlive_it(tmp_path: Path) -> None:
+    process, reader = start(tmp_path, "sleep")
+    process.kill()
+    process.communicate(timeout=30)  # until nobody has its stdout open
+    deadline = time.monotonic() + 10.0
+    while is_alive(reader) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_alive(reader)
+
+
+def is_alive(number: int) -> bool:
+    """Whether a process is there, and no zombie that only its parent's end has left."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_a_process_that_is_not_the_verbs_own_is_not_split(folder: Path) -> None:
+    reader = os.getpid()
+    app = typer.Typer()
+
+    @app.command()
+    def verb(context: typer.Context) -> None:
+        read_apart(context, folder)
+        assert os.getpid() == reader
+
+    app(standalone_mode=False, args=[])

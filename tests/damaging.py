@@ -1,0 +1,37 @@
+"""What a failing disk does to a day's file: pages that LMDB refuses, and pages that kill who comes to them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+PAGE_BYTES = 4096
+LEAF = 2
+_FLAGS = 10
+"""Where a page's kind stands in it."""
+
+
+def days_of(folder: Path) -> list[Path]:
+    """Of a store, oldest first."""
+    return sorted((folder / "days").glob("2*"))
+
+
+def wipe(day: Path, holding: bytes) -> None:
+    """Zeros in the place of a leaf that holds certain bytes."""
+    _change(day, holding, lambda page: bytes(PAGE_BYTES))
+
+
+def mislabel(day: Path, holding: bytes) -> None:
+    """A leaf that holds certain bytes, the last in the file, says that it leads on to other pages: LMDB aborts the
+    process that walks on to it, and the kernel kills the one that follows it while copying."""
+    _change(day, holding, lambda page: page[:_FLAGS] + b"\x01\0" + page[_FLAGS + 2 :])
+
+
+def _change(day: Path, holding: bytes, change: Callable[[bytes], bytes]) -> None:
+    data = day / "data.mdb"
+    content = data.read_bytes()
+    pages = range(2 * PAGE_BYTES, len(content), PAGE_BYTES)
+    leaves = [at for at in pages if struct.unpack_from("<H", content, at + _FLAGS) == (LEAF,)]
+    at = max(at for at in leaves if holding in content[at : at + PAGE_BYTES])
+    data.write_bytes(content[:at] + change(content[at : at + PAGE_BYTES]) + content[at + PAGE_BYTES :])
