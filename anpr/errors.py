@@ -21,6 +21,8 @@ Each carries what is wrong, where (file, line, camera), and the cure. `str(error
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from anpr.privacy import Private
 
 
@@ -59,11 +61,26 @@ class PlateError(AnprError, ValueError):
 
 
 class WatchListError(AnprError, ValueError):
-    """A watch-list file cannot be taken. `problems` holds one line per bad row."""
+    """A watch-list file cannot be taken. `problems` holds one line per bad row, `details` the same for a program."""
 
-    def __init__(self, problem: str, *, place: str = "", cure: str = "", problems: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        problem: str,
+        *,
+        place: str = "",
+        cure: str = "",
+        problems: tuple[str, ...] = (),
+        details: tuple[Mapping[str, object], ...] = (),
+    ) -> None:
         super().__init__(problem, place=place, cure=cure)
         self.problems = problems or (str(self),)
+        self.details = details
+
+    @property
+    def summary(self) -> str:
+        """Why it is refused as a whole, in one line that quotes nothing of it, with the cure."""
+        problem = self.problem.masked if isinstance(self.problem, Private) else self.problem
+        return f"{self.place}: {problem}" + (f" ({self.cure})" if self.cure else "")
 
 
 class DeclarationError(AnprError, ValueError):

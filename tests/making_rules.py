@@ -8,6 +8,7 @@ from anpr.records import Sighting
 from anpr.rules.fixtures import Seen, sighting_of
 from anpr.rules.lookups import Record
 from anpr.rules.places import Place, Places
+from anpr.rules.values import Form
 
 PLACES = Places.of(
     [
@@ -37,6 +38,7 @@ class Answers:
     def __init__(self, answers: dict[tuple[str, str], Record]) -> None:
         self._answers = answers
         self.asked: list[tuple[str, str]] = []
+        self.unreadable: list[tuple[str, str]] = []
 
     def ask(self, name: str, plate: str) -> Record | None:
         self.asked.append((name, plate))
@@ -44,6 +46,9 @@ class Answers:
 
     def at_hand(self, name: str) -> bool:
         return False
+
+    def tell_unreadable(self, name: str, field: str, form: Form) -> None:
+        self.unreadable.append((name, field))
 
 
 def rule_text(

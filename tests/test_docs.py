@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import shlex
 import tomllib
@@ -20,9 +21,11 @@ from anpr.cli import application, exits
 from anpr.config import bridge, load_pipeline, load_site, pipeline, site
 from anpr.config.fields import Table
 from anpr.nets import model
-from anpr.records import Event
+from anpr.nets.reader import REASONS
+from anpr.records import NO_PLATE, TOO_SMALL, Event
 from anpr.rules.fixtures import FixtureFile, read_fixtures
 from anpr.rules.load import RuleSet, load_rules
+from anpr.tracking.sighting import unreadable_reason
 from anpr.watch.entries import COLUMNS
 from anpr.watch.lists import read_csv
 
@@ -217,6 +220,17 @@ def test_every_log_event_and_counter_is_described() -> None:
         found |= set(re.findall(r'(?:log|logger|get_logger\(\))\.(?:info|warning|error|exception)\(\s*"(\w+)"', source))
     assert len(found) > 30
     assert [name for name in sorted(found) if f"`{name}`" not in text] == []
+
+
+def test_every_reason_for_no_text_is_described() -> None:
+    source = (ROOT / "anpr/nets/reader.py").read_text(encoding="utf-8")
+    source += inspect.getsource(unreadable_reason)
+    reasons = {*REASONS.values(), NO_PLATE, TOO_SMALL}
+    reasons |= set(re.findall(r'(?:unreadable = |return |else )"([a-z][\w ]+)"', source, re.IGNORECASE))
+    assert {"no contrast", "reads disagree", "only damaged pictures", "blurred"} <= reasons
+    text = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
+    table = text[text.index("\n| `unreadable` |") :].partition("\n\n")[0]
+    assert [reason for reason in sorted(reasons) if f"`{reason}`" not in table] == []
 
 
 def test_every_exit_code_and_verb_is_described() -> None:

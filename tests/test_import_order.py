@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "anpr"
 LAYERS = [
-    {"errors", "records", "clock", "assets", "endpoints", "log", "metrics", "privacy"},
+    {"errors", "records", "clock", "assets", "endpoints", "kernel_clock", "log", "metrics", "privacy"},
     {"plates"},
     {"config"},
     {"ops"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -16,7 +16,7 @@ from anpr.bus.publisher import Publisher
 from anpr.bus.session import Log
 from anpr.clock import Clock
 from anpr.errors import BusError, StoreError
-from anpr.metrics import Counters
+from anpr.metrics import Counters, Histogram
 from anpr.records import Event, Hit
 
 RETRY_SECONDS = 1.0
@@ -102,6 +102,16 @@ class Bus:
     def standings(self) -> Sequence[Standing]:
         """How each consumer fares."""
         return self._delivery.standings if self._delivery is not None else ()
+
+    @property
+    def hit_latencies(self) -> Mapping[str, Histogram]:
+        """By consumer, seconds from a picture's arrival to the acknowledgement of the hit that it brought about."""
+        return self._delivery.hit_times.latencies if self._delivery is not None else {}
+
+    def begin_hit(self, seq: int, arrival_seconds: float) -> None:
+        """The hit that is published next under this number goes back to a picture that arrived then (monotonic)."""
+        if self._delivery is not None:
+            self._delivery.hit_times.begin(seq, arrival_seconds)
 
     def publish(self, event: Event) -> None:
         """Send a committed event to whoever listens now; consumers get it in their turn. Raises BusError."""

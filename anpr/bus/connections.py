@@ -216,7 +216,7 @@ class Connections:
             return
         peer.cut = True
         self._forget(descriptor)
-        self._counters.add("connections_cut", reason=reason)
+        self._counters.add("client_dropped", reason=reason)
         with contextlib.suppress(OSError), system_socket.socket(fileno=os.dup(descriptor)) as same:
             if _was_accepted_at(same, self.endpoint):  # else it is another's by now
                 same.shutdown(system_socket.SHUT_RDWR)

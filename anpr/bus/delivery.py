@@ -18,6 +18,7 @@ import zmq
 from anpr.bus.connections import Peer
 from anpr.bus.door import BoundSocket, Door
 from anpr.bus.events import encode, event_id
+from anpr.bus.hit_times import HitTimes
 from anpr.bus.protocol import (
     LANES,
     MAX_REQUEST_BYTES,
@@ -79,6 +80,10 @@ class Standing:
     behind: int
     """Numbers after the last up to which it has acknowledged all."""
     in_flight: int
+    position: int
+    """That last number."""
+    acknowledged: int
+    """How far it has come since the bus was opened."""
 
 
 class Delivery:
@@ -115,6 +120,9 @@ class Delivery:
         self._last_seq = log.last_seq
         self._positions = self._first_positions()
         """What each consumer has acknowledged."""
+        self._progress = dict.fromkeys(self._consumers, 0)
+        """How far that has come since the start."""
+        self.hit_times = HitTimes(self._consumers, clock=clock)
         self._unsaved = True
 
     def __repr__(self) -> str:
@@ -129,7 +137,16 @@ class Delivery:
             session = sessions.get(name)
             behind = session.behind(self._last_seq) if session else self._last_seq - min(self._positions[name])
             in_flight = session.sent - session.taken if session else 0
-            found.append(Standing(name=name, connected=session is not None, behind=behind, in_flight=in_flight))
+            found.append(
+                Standing(
+                    name=name,
+                    connected=session is not None,
+                    behind=behind,
+                    in_flight=in_flight,
+                    position=self._last_seq - behind,
+                    acknowledged=self._progress[name],
+                )
+            )
         return tuple(found)
 
     def committed(self, last_seq: int) -> None:
@@ -289,6 +306,9 @@ class Delivery:
                     self._logger.warning("consumer_replaced", consumer=hello.consumer, untold=untold)
                 self._end(other, "replaced")
         starts, renumbered, expired_after = self._starts(hello)
+        if not renumbered:
+            self.hit_times.acknowledged(hello.consumer, starts["hits"].seq)  # it had them, and its word was lost
+        self.hit_times.forget(hello.consumer)
         safe = dict(zip(LANES, self._positions[hello.consumer], strict=True))
         acknowledged = {lane: min(safe[lane], starts[lane].seq) for lane in LANES}
         session = Session.begin(
@@ -362,6 +382,8 @@ class Delivery:
             moved = session.note_acknowledged(lane, seq) if seq is not None else 0  # type: ignore[arg-type]
             if moved is None:
                 return None
+            if moved and lane == "hits" and seq is not None:
+                self.hit_times.acknowledged(session.consumer, seq)
             taken += moved
         self._keep(session)
         return taken > 0
@@ -371,8 +393,9 @@ class Delivery:
         hits, rest = (
             state.acknowledged if state.behind(self._last_seq) else self._last_seq for state in session.lanes.values()
         )
-        position = (hits, rest)
-        if self._positions[session.consumer] != position:
+        position, before = (hits, rest), self._positions[session.consumer]
+        if before != position:
+            self._progress[session.consumer] += max(0, min(position) - min(before))
             self._positions[session.consumer] = position
             self._unsaved = True
 
@@ -409,6 +432,8 @@ class Delivery:
         if not self._say(session.peer, head, payload):
             return False
         session.note_sent(event, lane, now)
+        if lane == "hits":
+            self.hit_times.sent(session.consumer, event)
         self.counters.add("events_delivered", reason=lane)
         return True
 

@@ -110,10 +110,12 @@ def _find_cache() -> None:
 
 
 def _tell(error: AnprError) -> None:
-    """One line for one problem, one line each for several."""
+    """One line for one problem, one line each for several; of a watch-list also why they are too many."""
     lines = error.problems if isinstance(error, ConfigError | DeclarationError | WatchListError) else (str(error),)
     for line in lines:
         tell(line, head="anpr: ")
+    if isinstance(error, WatchListError) and error.details:
+        tell(error.summary, head="anpr: ")
 
 
 def _print_version(wanted: bool) -> None:

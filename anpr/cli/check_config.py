@@ -23,21 +23,23 @@ def check_config(
     environment = None if without_secrets else os.environ
     wrong = False
     for file in files:
-        what, problems, left_out = _check(file, environment)
+        what, problems, left_out, silent = _check(file, environment)
         wrong = wrong or bool(problems)
         if as_json:
-            told = {"file": str(file), "kind": what, "problems": problems, "left_out": left_out}
+            told = {"file": str(file), "kind": what, "problems": problems, "left_out": left_out, "silent": silent}
             print(json.dumps(told, ensure_ascii=False))
             continue
         for line in left_out:
             print(f"{line}: the row is left out")
+        for line in silent:
+            print(f"{file}: rules that are silent at this site: {line}")
         print("\n".join(problems) if problems else f"{file}: {what}, no mistakes")
     raise typer.Exit(exits.CONFIGURATION if wrong else exits.OK)
 
 
-def _check(file: Path, environment: os._Environ[str] | None) -> tuple[str, list[str], list[str]]:
+def _check(file: Path, environment: os._Environ[str] | None) -> tuple[str, list[str], list[str], list[str]]:
     """What `file` is, what is wrong with it and with the watch-lists and rules it names, and what is wrong with rows
-    that are left out of its registers and declarations."""
+    that are left out of its registers and declarations, and which rules can never be true there."""
     from anpr.clock import SystemClock
     from anpr.config import BridgeFile, Site, load_any
     from anpr.engine.box import load_lists
@@ -47,15 +49,15 @@ def _check(file: Path, environment: os._Environ[str] | None) -> tuple[str, list[
     try:
         config = load_any(file, environment=environment)
     except ConfigError as error:
-        return "unknown", list(error.problems), []
+        return "unknown", list(error.problems), [], []
     if isinstance(config, BridgeFile):
-        return "bridge", [], []
+        return "bridge", [], [], []
     if not isinstance(config, Site):
-        return "pipeline", [], []
+        return "pipeline", [], [], []
     problems: list[str] = []
     try:
         load_lists(config.lists)
     except WatchListError as error:
         problems += error.problems
     flaws = flaws_of(config, clock=SystemClock())
-    return "site", [*problems, *flaws.problems], [*flaws.left_out]
+    return "site", [*problems, *flaws.problems], [*flaws.left_out], [*flaws.silent]

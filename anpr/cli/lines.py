@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from math import floor, log10
 
 from rich.console import Console
 from rich.text import Text
@@ -13,9 +14,10 @@ from anpr.records import CoverageGap, Hit, Record, Sighting
 _SEVERITY_STYLES = {"INFO": "cyan", "CHECK": "bold yellow", "ALERT": "bold white on red"}
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Where lines are printed: whole, however narrow the terminal, and at once."""
-    return Console(soft_wrap=True, highlight=False, markup=False, emoji=False, stderr=stderr)
+def console(*, stderr: bool = False, live: bool = False) -> Console:
+    """Where lines are printed: whole, however narrow the terminal, and at once. `live`: where a table is drawn again
+    and again, which must know where its lines end."""
+    return Console(soft_wrap=not live, highlight=False, markup=False, emoji=False, stderr=stderr)
 
 
 def sighting_line(sighting: Sighting) -> Text:
@@ -85,6 +87,13 @@ def _length(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def figure(value: float) -> str:
+    """A number as people write it, however small or large: `13,537`, `4.7`, `0.0064`, `0`."""
+    if value == 0.0 or abs(value) >= 100.0:
+        return f"{value:,.0f}"
+    return f"{value:.{max(1, 1 - floor(log10(abs(value))))}f}".rstrip("0").removesuffix(".")
 
 
 def printable(text: str) -> str:

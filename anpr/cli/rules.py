@@ -57,21 +57,23 @@ def explain_rule(
     language: Annotated[Language, typer.Option("--language", help="Of the sentences.")] = "both",
     as_json: JsonOption = False,
 ) -> None:
-    """Print a rule as sentences, and what it can never know at the site."""
+    """Print a rule as sentences, and what it asks in vain at the site."""
+    from anpr.clock import SystemClock
     from anpr.errors import ConfigError
     from anpr.rules.checks import did_you_mean
-    from anpr.rules.explain import explain, silences
+    from anpr.rules.explain import explain
     from anpr.rules.opening import known_of
+    from anpr.rules.silence import silence_of
 
     config = _load(site)
     rules = _rules(path, config)
-    known = known_of(config) if config is not None else None
+    known = known_of(config, now_seconds=SystemClock().wall_seconds()) if config is not None else None
     if name != "all" and name not in rules.rules:
         raise ConfigError(f"there is no rule {name!r}", cure=did_you_mean(name, rules.rules.keys()))
     told = []
     for each in rules.rules if name == "all" else (name,):
         vietnamese, english = explain(each, rules, known)
-        silent = known is not None and silences(rules.rules[each], known, rules.zones)[1]
+        silent = known is not None and bool(silence_of(rules.rules[each], known, rules.zones).causes)
         shown = {"both": {"vi": vietnamese, "en": english}, "vi": {"vi": vietnamese}, "en": {"en": english}}[language]
         told.append({"rule": each, "version": rules.version(each), "silent": silent, **shown})
         if not as_json:

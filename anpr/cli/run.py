@@ -73,6 +73,7 @@ def run(
         rules_of=config,
         keep=policy_of(config.store),
         clock=clock,
+        live=any(camera.url is not None for camera in config.enabled_cameras()),
     )
     with noting_crash(config.store.path), opened as hub:
         hub.recover()

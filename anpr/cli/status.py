@@ -6,6 +6,7 @@ import http.client
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +15,11 @@ import typer
 from anpr.cli import exits
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
-    from anpr.health.report import BoxHealth, CameraHealth, ListHealth
+    from anpr.errors import BusError
+    from anpr.health.report import BoxHealth, CameraHealth, ConsumerHealth, ListHealth
 
 TIMEOUT_SECONDS = 5.0
 _MOST_BYTES = 16 << 20
@@ -34,9 +36,10 @@ def status(
     interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and end.")] = False,
 ) -> None:
-    """Show cameras, frame rates, drops, latency and backlog of a running box. Exit code 1 if something is wrong."""
-    from rich.live import Live
+    """Show cameras, frame rates, drops, latency and backlog of a running box. Exit code 1 if something is wrong.
 
+    On a terminal the table stays until Ctrl-C, also while the box does not answer.
+    """
     from anpr.cli.lines import console
     from anpr.health.report import encode
 
@@ -49,15 +52,36 @@ def status(
         if once or not out.is_terminal:
             out.print(table(health))
         else:
-            try:
-                with Live(table(health), console=out, auto_refresh=False) as live:
-                    while True:
-                        time.sleep(interval)
-                        health = ask(where)
-                        live.update(table(health), refresh=True)
-            except KeyboardInterrupt:
-                pass
+            raise typer.Exit(follow(where, health, console(live=True), wait=lambda: time.sleep(interval)))
     raise typer.Exit(exits.OK if health.verdict == "ok" else exits.FINDINGS)
+
+
+def follow(address: str, health: BoxHealth, out: Console, *, wait: Callable[[], None]) -> int:
+    """Keep the table of `health` up to date until `wait`, called between two looks, is interrupted; the exit code.
+
+    While the box does not answer, the last table stays, with since when and why.
+    """
+    from rich.live import Live
+
+    from anpr.errors import BusError
+
+    silent_since: tuple[float, float] | None = None
+    """Wall and monotonic time of the first look without an answer."""
+    with Live(table(health), console=out, auto_refresh=False) as live:
+        try:
+            while True:
+                wait()
+                try:
+                    health, silent_since = ask(address), None
+                    live.update(table(health), refresh=True)
+                except BusError as error:
+                    silent_since = silent_since or (time.time(), time.monotonic())
+                    live.update(_silent(health, error, *silent_since), refresh=True)
+        except KeyboardInterrupt:
+            pass
+    if silent_since is not None:
+        return exits.UNAVAILABLE
+    return exits.OK if health.verdict == "ok" else exits.FINDINGS
 
 
 def ask(address: str) -> BoxHealth:
@@ -78,6 +102,7 @@ def ask(address: str) -> BoxHealth:
         raise BusError("what answers there is no anpr of this version", place=address, cure=cure) from error
     except (OSError, ValueError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        reason = (isinstance(reason, OSError) and reason.strerror) or reason
         cure = "does anpr run, and has its site file a table [health]?"
         raise BusError(f"no box answers: {reason}", place=address, cure=cure) from error
 
@@ -111,7 +136,32 @@ def table(health: BoxHealth) -> RenderableType:
         foot.append(f"   purging {printable(keeping.purging)}" if keeping.purging else "")
     problems = [Text(f"! {printable(problem)}", style="yellow") for problem in health.problems]
     lists = [Text(_list_line(each), style="dim") for each in health.lists]
-    return Group(head, _cameras(health.cameras), foot, *lists, *problems)
+    consumers = [Text(_consumer_line(each), style="dim" if each.connected else "red") for each in health.consumers]
+    return Group(head, _cameras(health.cameras), foot, *consumers, *lists, *problems)
+
+
+def _consumer_line(health: ConsumerHealth) -> str:
+    from anpr.cli.lines import printable
+
+    waits = f"{health.behind} events wait for it" if health.behind else "it has everything"
+    if health.behind and health.oldest_age_seconds is not None:
+        waits += f", the oldest for {_length(health.oldest_age_seconds)}"
+    return printable(f"consumer {health.name}: {'connected' if health.connected else 'away'}, {waits}")
+
+
+def _silent(last: BoxHealth, error: BusError, since_seconds: float, since_monotonic_seconds: float) -> RenderableType:
+    """The last table of a box that does not answer, which says so and since when."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from anpr.cli.lines import printable
+    from anpr.config.times import write_moment
+
+    length = _length(time.monotonic() - since_monotonic_seconds)
+    head = Text(f"no answer since {write_moment(since_seconds)}, {length}", style="bold white on red")
+    cure = f" ({error.cure})" if error.cure else ""
+    why = Text(f"! {printable(error.problem + cure)}; below is what it said last", style="yellow")
+    return Group(head, why, table(last))
 
 
 def _list_line(health: ListHealth) -> str:
@@ -159,13 +209,7 @@ def _length(seconds: float) -> str:
 
 
 def _address_of(site: Path | None) -> str:
-    from anpr.config import load_site
+    from anpr.config import health_address_of
     from anpr.config.site import Health
-    from anpr.errors import ConfigError
 
-    if site is None:
-        return Health().address
-    health = load_site(site, environment=None).health
-    if health is None:
-        raise ConfigError("the box answers no questions", place=str(site), cure="add [health] and start it anew")
-    return health.address
+    return health_address_of(site) if site is not None else Health().address

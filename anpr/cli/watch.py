@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anpr.cli import exits
+from anpr.cli.telling import tell
 from anpr.cli.watch_preview import preview_list
+from anpr.errors import WatchListError
 
 if TYPE_CHECKING:
     from anpr.watch.limits import Limits
@@ -40,7 +42,16 @@ def import_list(
     from anpr.watch.install import install
 
     now_seconds = SystemClock().wall_seconds()
-    new, difference = install(file, into, now_seconds=now_seconds, name=name, force=force, dry_run=dry_run)
+    try:
+        new, difference = install(file, into, now_seconds=now_seconds, name=name, force=force, dry_run=dry_run)
+    except WatchListError as error:
+        if as_json:
+            refused = {"list": name or file.stem, "refused": error.summary, "problems": error.details}
+            print(json.dumps(refused, ensure_ascii=False))
+        else:
+            _print_rows(error)
+        tell(error.summary, head="anpr: ")
+        raise typer.Exit(exits.code_of(error)) from error
     if as_json:
         told = {"list": new.name, "version": new.version, "entries": len(new.entries), "dry_run": dry_run}
         told |= {"bad_rows": new.bad_rows, "problems": [asdict(problem) for problem in new.problems]}
@@ -105,7 +116,6 @@ def show_lists(
     from anpr.cli.lines import printable
     from anpr.clock import SystemClock
     from anpr.config import load_site
-    from anpr.errors import WatchListError
     from anpr.watch.lists import load_list
 
     config = load_site(site, environment=None)
@@ -153,6 +163,7 @@ def _facts(watch_list: WatchList, site_id: str, now_seconds: float) -> dict[str,
 
 def _budget(watch_list: WatchList, vehicles_per_day: float) -> dict[str, object]:
     """What is to be told of a list that no threshold keeps within its budget of false hits."""
+    from anpr.cli.lines import figure
     from anpr.watch.budget import thresholds_of
     from anpr.watch.index import Costs
 
@@ -162,7 +173,8 @@ def _budget(watch_list: WatchList, vehicles_per_day: float) -> dict[str, object]
     ).expected_per_day
     if expected is None or expected <= budget:
         return {"over_budget": ""}
-    return {"over_budget": f"up to {expected:,.2f} false hits a day are to be expected, its budget is {budget:g}"}
+    told = f"up to {figure(expected)} false hits a day are to be expected, its budget is {figure(budget)}"
+    return {"over_budget": told}
 
 
 def _why_nothing(limits: Limits, site_id: str, now_seconds: float) -> str:
@@ -200,6 +212,13 @@ def _lines(facts: dict[str, object]) -> Iterator[str]:
     ):
         if facts[key]:
             yield f"    {key.replace('_', ' ')}: {facts[key]}"
+
+
+def _print_rows(error: WatchListError) -> None:
+    """What is wrong with each row of a file, as `check` shows it: who imports a list has it before him."""
+    if error.details:
+        for line in error.problems:
+            print(line)
 
 
 def _told(difference: Difference) -> dict[str, object]:

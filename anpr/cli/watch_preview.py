@@ -70,7 +70,7 @@ def _entry_facts(each: PreviewedEntry) -> dict[str, Any]:
 def _print(shown: Preview, entries: list[PreviewedEntry]) -> None:
     from rich.table import Table
 
-    from anpr.cli.lines import console
+    from anpr.cli.lines import console, figure
     from anpr.watch.budget import MOST_THRESHOLD
 
     drawn = Table(box=None, pad_edge=False, header_style="dim")
@@ -81,8 +81,10 @@ def _print(shown: Preview, entries: list[PreviewedEntry]) -> None:
         if len(each.accepts) > _SHOWN_PLATES:
             near.append(f"{len(each.accepts) - _SHOWN_PLATES} more")
         if each.fitting_per_day is not None:
-            near = [f"all that fit, up to {each.fitting_per_day:,.2f} vehicles a day"]
-        drawn.add_row(each.entry.plate, ", ".join(near) or "no other", f"{each.false_hits_per_day:,.5f}")
+            near = [f"all that fit, up to {figure(each.fitting_per_day)} vehicles a day"]
+        elif each.entry.is_pattern:
+            near = [f"all that fit, a large part of the traffic: anpr search --plate '{each.entry.plate}' counts them"]
+        drawn.add_row(each.entry.plate, ", ".join(near) or "no other", figure(each.false_hits_per_day))
     console().print(drawn)
     facts = _facts(shown)
     if len(entries) < facts["count"]:
@@ -91,11 +93,11 @@ def _print(shown: Preview, entries: list[PreviewedEntry]) -> None:
         least = facts[f"{what}_from"]
         print(f"{what} match " + ("only as they were read" if least is None else f"from a probability of {least:g}"))
     print(
-        f"{facts['false_hits_per_day']:,.4g} false hits a day at most of {facts['vehicles_per_day']:,.0f} vehicles; "
-        f"the list's budget is {facts['budget_per_day']:g}"
+        f"{figure(shown.false_hits_per_day)} false hits a day at most of {figure(shown.vehicles_per_day)} vehicles; "
+        f"the list's budget is {figure(shown.budget_per_day)}"
     )
     if shown.over_budget:
         print(
             f"the budget cannot be met: {MOST_THRESHOLD:g} is the highest threshold, above which hits would be lost. "
-            "Allow more, divide the list, or set it to 0: then only what was read exactly matches"
+            "Allow more, divide the list (wide patterns apart), or set it to 0: then only what was read exactly matches"
         )

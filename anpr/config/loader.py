@@ -24,6 +24,7 @@ from anpr.config.fields import Context, Table
 from anpr.config.pipeline import Pipeline, Preset
 from anpr.config.positions import START, Position, Positions, locate
 from anpr.config.site import Site
+from anpr.endpoints import host_and_port
 from anpr.errors import ConfigError
 from anpr.privacy import redact
 
@@ -80,6 +81,25 @@ def load_site(path: str | Path, *, environment: Mapping[str, str] | None = os.en
     if site is None or problems:
         raise refusal(path, problems)
     return site
+
+
+def health_address_of(path: str | Path) -> str:
+    """Where the box of the site file at `path` answers questions, `host:port`; the rest of the file is not looked at.
+
+    What the file names may be gone, while the box runs with what it has read. Raises ConfigError.
+    """
+    path = Path(path)
+    data, positions = parse_file(path)
+    table = data.get("health")
+    if not isinstance(table, dict):
+        raise ConfigError("the box answers no questions", place=str(path), cure="add [health] and start it anew")
+    address = table.get("address", site_module.Health().address)
+    try:
+        host_and_port(str(address))
+    except ValueError as error:
+        where = positions.of_value(("health", "address"))
+        raise refusal(path, [Problem(str(path), where, str(error), "write 127.0.0.1:7780")]) from error
+    return str(address)
 
 
 def load_bridge(path: str | Path, *, environment: Mapping[str, str] | None = os.environ) -> BridgeFile:

@@ -152,6 +152,7 @@ class Attendant:
             hub=self._hub.totals(),
             latency=self._hub.latencies,
             commit=self._hub.store.commit_seconds,
+            hits=self._hub.hit_latencies,
         )
         return Answer(200, body, CONTENT_TYPE)
 

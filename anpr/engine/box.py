@@ -86,13 +86,14 @@ def open_hub(
     rules_of: Site | None = None,
     keep: Policy | None = None,
     clock: Clock,
+    live: bool = False,
     on_event: Callable[[Event], None] | None = None,
 ) -> Iterator[Hub]:
     """A hub that is ready to take passages; what it still holds when the block ends is stored and published.
 
     `endpoint` None publishes nothing; `bus` says more than an endpoint. `rules_of` is the site whose rules are
-    evaluated, if it has any. `keep` None keeps everything, and looks at no disk. Raises WatchListError, ConfigError,
-    StoreError or BusError.
+    evaluated, if it has any; they go by the clock if passages are `live`, else by the passages' own times. `keep` None
+    keeps everything, and looks at no disk. Raises WatchListError, ConfigError, StoreError or BusError.
     """
     kept = KeptLists.of_store(store)
     matcher = Matcher(load_lists(lists, kept), vehicles_per_day=vehicles_per_day)
@@ -112,7 +113,7 @@ def open_hub(
             publisher = opened.enter_context(
                 Bus(bus, box=box, epoch=opened_store.epoch, log=opened_store.outbox, clock=clock)
             )
-        judge = opened.enter_context(_open_judge(rules_of, opened_store, clock)) if rules_of else None
+        judge = opened.enter_context(_open_judge(rules_of, opened_store, clock, live)) if rules_of else None
         keeper = None
         if keep is not None:
             _tell_short_memory(judge, keep)
@@ -157,7 +158,7 @@ def _keep_copies(kept: KeptLists, lists: Sequence[Listed], loaded: Sequence[Watc
 
 
 @contextmanager
-def _open_judge(site: Site, store: Store, clock: Clock) -> Iterator[Judge | None]:
+def _open_judge(site: Site, store: Store, clock: Clock, live: bool) -> Iterator[Judge | None]:
     """The judge by the site's rules, None if it has none, with a memory of what the store holds."""
     rules = open_rules(site, clock=clock)
     if rules is None or site.rules is None:
@@ -166,10 +167,13 @@ def _open_judge(site: Site, store: Store, clock: Clock) -> Iterator[Judge | None
         return
     with closing(rules):
         _keep_data(rules.data, store.path)
+        if live and rules.silent:
+            structlog.get_logger().warning("rules_silent", rules=rules.silent)
         yield Judge(
             rules.book,
             store,
             lateness_seconds=site.rules.lateness,
+            clock=clock if live else None,
             others=(rules.lookups.counters, rules.declarations.counters),
             reload=rules.reload,
             data=rules.data,

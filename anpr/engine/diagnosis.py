@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from anpr.engine.listening import look_at_bus, look_at_health
 from anpr.engine.pipeline import build_stages, is_on_gpu, net_device, rehearse
 from anpr.engine.surface_device import SurfaceDevice, gpu_numbered, rehearse_device
 from anpr.errors import AnprError, BusError, StreamAuthError, WatchListError
+from anpr.kernel_clock import kernel_clock
 from anpr.privacy import masked
 from anpr.rules.opening import flaws_of
 from anpr.store import Store
@@ -32,11 +32,6 @@ LEAST_FREE_BYTES = 2 << 30
 LEAST_FREE_INODES = 100_000
 MOST_CLOCK_ERROR_SECONDS = 1.0
 PROBE_SECONDS = 5.0
-
-_ADJTIMEX_BYTES = 256
-_TIME_ERROR = 5
-_STATUS_OFFSET, _MAXERROR_OFFSET = 40, 24
-_STA_UNSYNC = 0x0040
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +105,17 @@ def _on_gpus(subject: str, pipeline: Pipeline) -> Finding:
 
 
 def _clock() -> Iterator[Finding]:
-    """The kernel's own account of its clock (adjtimex(2)); nothing where it cannot be asked."""
-    buffer = ctypes.create_string_buffer(_ADJTIMEX_BYTES)
-    try:
-        state = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
-    except (OSError, AttributeError):
+    """The kernel's own account of its clock; nothing where it cannot be asked."""
+    said = kernel_clock()
+    if said is None:
         return
-    if state < 0:
-        return
-    status = int.from_bytes(buffer.raw[_STATUS_OFFSET : _STATUS_OFFSET + 4], "little")
-    error_seconds = int.from_bytes(buffer.raw[_MAXERROR_OFFSET : _MAXERROR_OFFSET + 8], "little") / 1e6
     cure = "run a time service: apt install chrony, or timedatectl set-ntp true"
-    if state == _TIME_ERROR or status & _STA_UNSYNC:
+    if not said.synchronised:
         yield Finding("clock", False, "no time service keeps it: sightings may be dated wrongly", cure)
-    elif error_seconds > MOST_CLOCK_ERROR_SECONDS:
-        yield Finding("clock", False, f"may be wrong by {error_seconds:.1f} s", cure)
+    elif said.error_seconds > MOST_CLOCK_ERROR_SECONDS:
+        yield Finding("clock", False, f"may be wrong by {said.error_seconds:.1f} s", cure)
     else:
-        yield Finding("clock", True, f"synchronised, wrong by {error_seconds * 1000:.0f} ms at most")
+        yield Finding("clock", True, f"synchronised, wrong by {said.error_seconds * 1000:.0f} ms at most")
 
 
 def _disk(path: Path) -> Iterator[Finding]:
@@ -188,7 +177,8 @@ def _rules(site: Site) -> Finding:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         return Finding("rules", False, masked(problems[0]) + more, "anpr check-config tells all")
     left_out = f", but in rows that are left out: {masked(flaws.left_out[0])}" if flaws.left_out else ""
-    return Finding("rules", True, f"no mistakes{left_out}")
+    silent = f"; silent at this site: {' | '.join(flaws.silent)}" if flaws.silent else ""
+    return Finding("rules", True, f"no mistakes{left_out}{silent}")
 
 
 def _list(listed: Listed) -> Finding:

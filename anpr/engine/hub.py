@@ -7,7 +7,7 @@ too much waits, nothing more is taken, the workers wait on their pipes, and live
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from math import inf
 
@@ -17,12 +17,13 @@ import structlog
 from anpr.bus import Bus, Publisher, Standing
 from anpr.clock import Clock
 from anpr.engine.judge import Judge
+from anpr.engine.left_open import left_open
 from anpr.engine.messages import Passage
 from anpr.engine.volatile import VolatileHits
 from anpr.errors import BusError, StoreError
 from anpr.metrics import Counters, Histogram
 from anpr.records import CoverageGap, Event, Hit, Sighting
-from anpr.store import GroupCommit, Query, Store
+from anpr.store import GroupCommit, Store
 from anpr.store.evidence import describe
 from anpr.store.keeper import Keeper
 from anpr.store.rows import kind_of
@@ -45,9 +46,9 @@ RETRY_SECONDS = 1.0
 TICK_SECONDS = 1.0
 """How long one `tick` may work: the loop it is called in has a watchdog."""
 HEARTBEAT_CHECK_SECONDS = 0.2
-LONGEST_PASSAGE_SECONDS = 3600.0
-"""How far before its newest record an earlier run may have left a passage open: a jam holds vehicles in view."""
 KEPT_LATENCIES = 10_000
+FAULT_TOLD_SECONDS = 600.0
+"""How long a fault of the program, while rules judged, is a problem of the box."""
 KEEPING_SECONDS = 0.010
 """How long old things may be purged at a stretch. A commit that waits for others waits as much longer: with
 `MAX_WAIT_SECONDS`, 15 ms at most."""
@@ -106,6 +107,10 @@ class Hub:
         store.evidence.awaited = self._awaited_pictures
         self._retry_at_seconds = 0.0
         self._keeping_due_seconds = 0.0
+        self._fault: tuple[str, float] | None = None
+        """The newest fault while rules judged: its type, and when (monotonic)."""
+        self._following: Iterator[None] | None = None
+        """How the rules follow a clock that was set."""
         self._log = structlog.get_logger()
 
     @property
@@ -127,6 +132,18 @@ class Hub:
     def consumers(self) -> Sequence[Standing]:
         """How each consumer of the bus fares."""
         return self._publisher.standings if isinstance(self._publisher, Bus) else ()
+
+    @property
+    def hit_latencies(self) -> Mapping[str, Histogram]:
+        """By consumer of the bus, from the arrival of a picture to the acknowledgement of the hit it brought about."""
+        return self._publisher.hit_latencies if isinstance(self._publisher, Bus) else {}
+
+    @property
+    def judging_fault(self) -> str:
+        """The type of a fault of the program for which passages were lately not judged by rules; empty: none."""
+        if self._fault is None or self._clock.monotonic_seconds() - self._fault[1] > FAULT_TOLD_SECONDS:
+            return ""
+        return self._fault[0]
 
     def totals(self) -> Counters:
         """What the hub, its store and its publisher have counted."""
@@ -189,19 +206,8 @@ class Hub:
 
     def recover(self) -> None:
         """The same for what an earlier run of this box left open: it was ended before it could settle it."""
-        newest = self.store.search(Query(limit=1)).sightings
-        if not newest:
-            return
-        since_seconds = newest[0].seen_seconds - LONGEST_PASSAGE_SECONDS
-        cursor = ""
-        while True:
-            page = self.store.search(Query(from_seconds=since_seconds, cursor=cursor))
-            for sighting in page.sightings:
-                if sighting.state == "preview":
-                    self._settle(Passage(sighting, (), 0.0))
-            cursor = page.cursor
-            if not cursor:
-                return
+        for preview in left_open(self.store, self._clock):
+            self._settle(Passage(preview, (), 0.0))
 
     def _settle(self, preview: Passage) -> None:
         told = preview.sighting
@@ -321,7 +327,7 @@ class Hub:
             self._group.add_gap(gap)
             del self._gaps[key]
             self._publish(self._group.flush_if_due())
-        while self._waiting and self._clock.monotonic_seconds() < until_seconds:
+        while self._waiting and self._clock.monotonic_seconds() < until_seconds and self._follow_clock(until_seconds):
             if not self._matches:
                 group = islice(self._waiting, MATCHED_AT_ONCE)
                 self._matches.extend(find_matches(self.matcher, [passage.sighting for passage in group]))
@@ -330,7 +336,8 @@ class Hub:
             self._matches.popleft()
             self._foretold = max(0, self._foretold - 1)
             self._publish(self._group.flush_if_due())
-        self._judge_due(until_seconds)
+        if not self._waiting and self._follow_clock(until_seconds):
+            self._judge_due(until_seconds)
 
     def _add(self, passage: Passage, matches: Sequence[Match]) -> None:
         """Put one passage into the group: its pictures first, so that no record points at a missing one."""
@@ -400,6 +407,24 @@ class Hub:
             self._tell_fault(error)
             return ()
 
+    def _follow_clock(self, until_seconds: float) -> bool:
+        """Have the rules follow a clock that was set; False if they are not yet done with it and nothing may be judged.
+        They ask for what is committed."""
+        if self.judge is None or (self._following is None and not self.judge.clock_was_set):
+            return True
+        try:
+            if self._following is None:
+                self._publish(self._group.flush())
+                self._following = self.judge.follow_clock()
+            for _ in self._following:
+                if self._clock.monotonic_seconds() >= until_seconds:
+                    return False
+        except StoreError:
+            self._following = None  # from the beginning, when the store works again
+            raise
+        self._following = None
+        return True
+
     def _judge_due(self, until_seconds: float) -> None:
         """Have the rules that wait judge what is due; they ask for what is committed."""
         while self.judge is not None and self.judge.is_due and self._clock.monotonic_seconds() < until_seconds:
@@ -414,7 +439,8 @@ class Hub:
             self._group.add_hits(hits)
 
     def _tell_fault(self, error: Exception) -> None:
-        self.counters.add("judgements_failed", reason=type(error).__name__)
+        self._fault = (type(error).__name__, self._clock.monotonic_seconds())
+        self.counters.add("judgements_failed")
         self._log.error("judgement_failed", exc_info=error)
 
     def _publish(self, events: tuple[Event, ...]) -> None:
@@ -423,6 +449,8 @@ class Hub:
         self._uncommitted.clear()
         for event in events:
             self.counters.add("events_committed", reason=kind_of(event.record))
+            if isinstance(event.record, Hit):
+                self._begin_hit(event.seq, event.record)
             try:
                 if self._publisher is not None:
                     self._publisher.publish(event)
@@ -434,6 +462,11 @@ class Hub:
             if self._on_event is not None:
                 self._on_event(event)
         self._arrivals.clear()
+
+    def _begin_hit(self, seq: int, hit: Hit) -> None:
+        arrival_seconds = self._arrivals.get((hit.sighting_id, hit.revision))
+        if arrival_seconds is not None and isinstance(self._publisher, Bus):
+            self._publisher.begin_hit(seq, arrival_seconds)
 
     def _measure(self, sighting: Sighting) -> None:
         arrival_seconds = self._arrivals.get((sighting.id, sighting.revision))

@@ -3,7 +3,9 @@
 What rules say of a passage depends only on which passages there are, not on when they came: every answer of the memory
 that a judgement asked for is noted, and when a late passage (or a changed, or a withdrawn one) changes such an answer,
 the judgements after it in time are made again, in order. What comes out differently is raised, revised or withdrawn.
-This holds for passages that come within the site's lateness; what comes later yet is judged by itself alone.
+This holds for passages that come within the site's lateness; what comes later yet is judged by itself alone. So is what
+lies ahead of the box's clock (`present.py`): it is not remembered, and after the clock was set the memory is filled
+anew with what has passed.
 """
 
 from __future__ import annotations
@@ -14,9 +16,14 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
+import numpy as np
 import structlog
 
+from anpr.clock import Clock
 from anpr.engine.asking import Asked, Asking, Span, note, touches
+from anpr.engine.judged import Judged, cooldown_key, mark_of, revised
+from anpr.engine.present import Present
+from anpr.engine.stored_past import StoredPast
 from anpr.health.report import RulesHealth
 from anpr.metrics import Counters
 from anpr.plates.pseudonym import is_pseudonym
@@ -25,33 +32,12 @@ from anpr.rules.book import RuleBook
 from anpr.rules.contract import History, Past, Raised
 from anpr.rules.data import RuleData
 from anpr.rules.history import MOST_PASSAGES, HotHistory
-from anpr.rules.language import Rule
-from anpr.store import Query, Store
+from anpr.store import Store
 
 MOST_RECENT = 20_000
 """Passages that may be judged again; the lateness holds far fewer."""
 MOST_WAITING = 1_000_000
 """Passages that rules with `wait` have yet to judge."""
-
-
-class Judged:
-    """A passage of late, and what was said of it."""
-
-    __slots__ = ("asked", "late", "listed", "place", "raised", "sighting", "told")
-
-    def __init__(self, sighting: Sighting, listed: tuple[Hit, ...]) -> None:
-        """`listed`: what the lists say of it."""
-        self.sighting = sighting
-        self.listed = listed
-        self.place = (sighting.seen_seconds, sighting.id)
-        """Where it stands in the order of time."""
-        self.late = False
-        self.raised: dict[float, dict[str, Raised]] = {}
-        """What the rules say of it, by their wait (0: none) and the hit's id."""
-        self.told: dict[str, Hit] = {}
-        """The newest revisions of the rules' hits that were handed out, withdrawn ones too."""
-        self.asked: Mapping[Asked, Span] = {}
-        """What the rules asked of the memory about it."""
 
 
 class Judge:
@@ -63,12 +49,14 @@ class Judge:
         store: Store,
         *,
         lateness_seconds: float,
+        clock: Clock | None = None,
         most_passages: int = MOST_PASSAGES,
         others: Sequence[Counters] = (),
         reload: Callable[[], RuleBook] | None = None,
         data: Sequence[RuleData] = (),
     ) -> None:
-        """Fills the memory from what `store` holds. `others` are counters of what the rules ask; `reload` reads the
+        """Fills the memory from what `store` holds. `clock` is that of the box where passages are live; None: they are
+        recorded, and their own times are the clock. `others` are counters of what the rules ask; `reload` reads the
         rules anew, in any thread, and raises ConfigError; `data` are the files that they ask. Raises StoreError."""
         self.book = book
         self.counters = Counters()
@@ -80,10 +68,15 @@ class Judge:
         """The same of these files, by name."""
         self.most_passages = most_passages
         self._lateness_seconds = lateness_seconds
+        self._present = Present(clock, lateness_seconds=lateness_seconds)
         self.history = self.memory_for(book)
         self._others = others
         self._rules = {each.rule.name: each.rule for each in book.rules}
         self._store = store
+        self._past = StoredPast(store, self._present)
+        self._is_ahead = False
+        """Whether passages were left out of the memory because they lay ahead of the clock."""
+        self._is_filling = False
         self._noted: list[tuple[Sighting, bool]] | None = None
         """What has come into the memory (True) and gone from it since another one is being filled."""
         self._recent: list[tuple[float, str, Judged]] = []
@@ -92,7 +85,8 @@ class Judge:
         self._waiting: list[tuple[float, str, float]] = []
         """A heap of (due, sighting id, wait)."""
         self._log = structlog.get_logger()
-        self._fill()
+        for _ in self._fill(self.history):
+            pass
 
     def memory_for(self, book: RuleBook) -> HotHistory:
         """An empty memory that reaches as far back as these rules look."""
@@ -135,13 +129,19 @@ class Judge:
         and withdrawals of hits on passages that were judged before it and passed after it; and what rules that wait
         say of passages whose time has come with it.
 
-        They must be committed with the sighting. A revision that was judged before is not judged again.
+        They must be committed with the sighting. A revision that was judged before is not judged again. Where there is
+        a clock, `clock_was_set` must be asked before.
         """
         before = self._known(sighting)
         if before is not None and sighting.revision <= before.sighting.revision:
             return ()
-        hits = self._say_waiting(sighting.seen_seconds)  # before what they ask of is forgotten: nobody may have passed
-        now = Judged(sighting, tuple(listed))
+        now = Judged(sighting, tuple(listed), ahead=sighting.seen_seconds >= self._present.until_seconds)
+        if now.ahead:
+            self._is_ahead = True
+            self.counters.add("passages_ahead")
+            hits = []
+        else:  # before what they ask of is forgotten: nobody may have passed
+            hits = self._say_waiting(sighting.seen_seconds)
         changed: dict[Asked, Span] = {}
         first = now.place
         if before is not None:
@@ -151,9 +151,10 @@ class Judge:
         elif sighting.seen_seconds < self.history.newest_seconds - self._lateness_seconds:
             now.late = True
             self.counters.add("passages_late")
-        self._remember(now, changed)
+        if not now.ahead:
+            self._remember(now, changed)
         later = [judged for _, _, judged in self._recent[bisect_left(self._recent, first) :]]
-        if sighting.id not in self._by_id:  # too late to be judged again
+        if sighting.id not in self._by_id:  # too late to be judged again, or ahead
             later.insert(0, now)
         for judged in later:
             if judged is now:
@@ -161,7 +162,7 @@ class Judge:
             elif touches(judged.asked, changed):
                 self.counters.add("passages_judged_again")
                 hits += self._say(judged, changed)
-        if sighting.state != "withdrawn":
+        if sighting.state != "withdrawn" and not now.ahead:
             self._wait(sighting)
         return tuple(hits)
 
@@ -195,7 +196,7 @@ class Judge:
                 self._noted.append((sighting, True))
             for hit in judged.listed:
                 self.history.list_marks.add(hit.list_name, sighting.seen_seconds, sighting.id)
-            _note_passage(judged, changed)
+            judged.note(changed)
         insort(self._recent, (*judged.place, judged))
         self._by_id[sighting.id] = judged
         oldest_seconds = self.history.newest_seconds - self._lateness_seconds
@@ -213,7 +214,7 @@ class Judge:
                 self._noted.append((sighting, False))
             for hit in judged.listed:
                 self.history.list_marks.discard(hit.list_name, sighting.seen_seconds, sighting.id)
-            _note_passage(judged, changed)
+            judged.note(changed)
         if self._by_id.pop(sighting.id, None) is not None:
             del self._recent[bisect_left(self._recent, judged.place)]
 
@@ -238,14 +239,15 @@ class Judge:
             return []
         before, now = judged.raised.get(wait_seconds, {}), {each.hit.id: each for each in said}
         judged.raised[wait_seconds] = now
-        self._mark(before, now, changed)
+        if not judged.ahead:
+            self._mark(before, now, changed)
         hits = self._raise(judged, before, now)
         for told in judged.told.values():
             standing = now.get(told.id)
             if told.state == "withdrawn" or self._wait_of(told.rule) != wait_seconds:
                 continue
             if standing is None or standing.dry_run:
-                hits.append(_revised(told, judged.sighting.revision, state="withdrawn"))
+                hits.append(revised(told, judged.sighting.revision, state="withdrawn"))
         for hit in hits:
             judged.told[hit.id] = hit
             self.counters.add("rule_hits", reason=hit.rule)
@@ -254,8 +256,8 @@ class Judge:
     def _mark(self, before: Mapping[str, Raised], now: Mapping[str, Raised], changed: dict[Asked, Span]) -> None:
         """Note in the memory what is raised now."""
         marks = self.history.raised_marks
-        taken = {_mark_of(each) for each in before.values()}
-        given = {_mark_of(each) for each in now.values()}
+        taken = {mark_of(each) for each in before.values()}
+        given = {mark_of(each) for each in now.values()}
         for rule, key, seen_seconds, sighting_id in taken - given:
             marks.discard((rule, key), seen_seconds, sighting_id)
             note(changed, ("raised", rule, key), seen_seconds)
@@ -276,7 +278,7 @@ class Judge:
             elif told is None:
                 hits.append(hit)
             elif hit != msgspec.structs.replace(told, revision=hit.revision):
-                hits.append(_revised(hit, told.revision + 1))
+                hits.append(revised(hit, told.revision + 1))
         return hits
 
     def _wait_of(self, rule: str) -> float:
@@ -288,13 +290,18 @@ class Judge:
     @property
     def is_due(self) -> bool:
         """Whether `judge_due` has something to do."""
-        return bool(self._waiting) and self._waiting[0][0] <= self.history.newest_seconds
+        return bool(self._waiting) and self._waiting[0][0] <= self._reached_seconds
 
     def judge_due(self, most: int = 1000) -> tuple[Hit, ...]:
         """What rules that wait say of up to `most` passages whose time has come: later passages have been seen that
-        are so much younger. All that was judged must be committed. Raises StoreError.
+        are so much younger, or the clock says so. All that came must be judged, and committed. Raises StoreError.
         """
-        return tuple(self._say_waiting(self.history.newest_seconds, most))
+        return tuple(self._say_waiting(self._reached_seconds, most))
+
+    @property
+    def _reached_seconds(self) -> float:
+        """The wall time that has been reached: nobody need pass for that."""
+        return max(self.history.newest_seconds, self._present.whole_until_seconds)
 
     def _say_waiting(self, until_seconds: float, most: int = MOST_WAITING) -> list[Hit]:
         """The same, of those that are due by then."""
@@ -339,9 +346,12 @@ class Judge:
         back, their memory is read from the store first, a block with each step, and meanwhile the old rules judge. What
         those said of a passage stands until it has a new revision. Raises StoreError, and then nothing has changed.
         """
-        fresh = self.memory_for(book)
-        if fresh.keep_seconds > self.history.keep_seconds:
+        while self._is_filling:
+            yield
+        while (fresh := self.memory_for(book)).keep_seconds > self.history.keep_seconds:
             yield from self._refill(fresh)
+            while self._is_filling:
+                yield
         for now, then in ((self.history.raised_marks, fresh.raised_marks), (self.history.list_marks, fresh.list_marks)):
             now.keep_seconds = max(now.keep_seconds, then.keep_seconds)
         raised = self._raised_lately()
@@ -359,7 +369,7 @@ class Judge:
         self._waiting = sorted(waiting.union(self._waiting))
 
     def _refill(self, fresh: HotHistory) -> Iterator[None]:
-        """Read `fresh` from the store, and have it take the place of the memory.
+        """Read `fresh` from the store, and have it take the place of the memory, unless that is filled anew meanwhile.
 
         What comes and goes meanwhile is noted; the newest passages, of which most does, are read last, at once.
         """
@@ -368,11 +378,13 @@ class Judge:
         self._noted = []
         try:
             if old.passages:
-                for block in self._store.passages(from_seconds=old.newest_seconds - fresh.keep_seconds):
-                    rows = block.rows[block.rows["seen"] < settled_seconds]
-                    fresh.load(rows, block.traits)
+                for rows, traits in self._past.passages(old.newest_seconds - fresh.keep_seconds):
+                    settled = rows[: int(np.searchsorted(rows["seen"], settled_seconds))]
+                    fresh.load(settled, traits)
                     yield
-                    if len(rows) < len(block.rows):
+                    if self._is_filling or self.history is not old:
+                        return
+                    if len(settled) < len(rows):
                         break
             for sighting, came in self._noted:
                 if sighting.seen_seconds < settled_seconds:
@@ -382,29 +394,68 @@ class Judge:
         finally:
             self._noted = None
         if self.history.passages:
-            for block in self._store.passages(from_seconds=settled_seconds):
-                fresh.load(block.rows, block.traits)
+            for rows, traits in self._past.passages(settled_seconds):
+                fresh.load(rows, traits)
         fresh.counters, fresh.raised_marks, fresh.list_marks = old.counters, old.raised_marks, old.list_marks
         self.history = fresh
 
-    def _fill(self) -> None:
-        """Remember what the store holds."""
-        history, store = self.history, self._store
-        newest = store.search(Query(limit=1)).sightings
-        if not newest:
-            return
-        newest_seconds = newest[0].seen_seconds
-        for block in store.passages(from_seconds=newest_seconds - history.keep_seconds):
-            history.load(block.rows, block.traits)
-        self._fill_marks(self._raised_lately())
-        self._fill_recent(newest_seconds)
-        self._log.info("history_filled", passages=history.passages, plates=history.plates, waiting=len(self._waiting))
+    # When the clock was set
+
+    @property
+    def clock_was_set(self) -> bool:
+        """Whether `follow_clock` must be gone through before anything is judged."""
+        moved_seconds = self._present.moved_seconds()
+        if self._is_filling or moved_seconds < 0.0 or self.history.newest_seconds >= self._present.until_seconds:
+            return True
+        if moved_seconds > 0.0:
+            if self._is_ahead:
+                return True
+            self._present.accept()
+        return False
+
+    def follow_clock(self) -> Iterator[None]:
+        """Fill the memory anew with what has passed by the clock as it is now, a block with each step.
+
+        Iterate it to its end, all that was judged being committed, and judge nothing meanwhile. Raises StoreError; then
+        begin again.
+        """
+        self._present.accept()
+        if not self._is_filling:
+            self._is_filling = True
+            ahead = sum(1 for _ in self.history.since(self._present.until_seconds))
+            if ahead:
+                self.counters.add("passages_ahead", ahead)
+        fresh = self.memory_for(self.book)
+        fresh.counters = self.history.counters
+        yield from self._fill(fresh)
+        self._is_filling = False
+
+    def _fill(self, history: HotHistory) -> Iterator[None]:
+        """Remember in `history` what the store holds, and nothing else; a block with each step."""
+        newest_seconds, ahead_seconds = self._past.newest_seconds(), self._past.ahead_seconds()
+        if newest_seconds is not None:
+            for rows, traits in self._past.passages(newest_seconds - history.keep_seconds):
+                history.load(rows, traits)
+                yield
+        self.history = history
+        self._waiting.clear()
+        self._recent.clear()
+        self._by_id.clear()
+        if newest_seconds is not None:
+            self._fill_marks(self._raised_lately())
+            self._fill_recent(newest_seconds)
+            waiting = len(self._waiting)
+            self._log.info("history_filled", passages=history.passages, plates=history.plates, waiting=waiting)
+        self._is_ahead = ahead_seconds > 0.0
+        if self._is_ahead:
+            cure = "see to it that a time service keeps the clock; if the clock is right now, nothing need be done"
+            self._log.warning("passages_ahead", ahead_seconds=round(ahead_seconds), cure=cure)
 
     def _raised_lately(self) -> list[Hit]:
         """What lists and rules have raised within the time that is remembered of it."""
         history = self.history
         marks_seconds = max(history.raised_marks.keep_seconds, history.list_marks.keep_seconds)
-        return list(self._store.hits_since(history.newest_seconds - marks_seconds)) if history.passages else []
+        return list(self._past.hits(history.newest_seconds - marks_seconds)) if history.passages else []
 
     def _fill_marks(self, hits: Sequence[Hit]) -> None:
         """Know again what was raised."""
@@ -429,15 +480,8 @@ class Judge:
     def _fill_recent(self, newest_seconds: float) -> None:
         """Know again which passages a late one may change, and which of them rules that wait have yet to judge."""
         self._await_again(newest_seconds - 2 * self._lateness_seconds)
-        recent: list[Judged] = []
-        cursor = ""
-        while True:
-            asked = Query(from_seconds=newest_seconds - self._lateness_seconds, cursor=cursor, limit=1000)
-            page = self._store.search(asked)
-            recent += (self._recall(each) for each in page.sightings if not is_pseudonym(each.text))
-            cursor = page.cursor
-            if not cursor:
-                break
+        stored = self._past.sightings(newest_seconds - self._lateness_seconds)
+        recent = [self._recall(each) for each in stored if not is_pseudonym(each.text)]
         for judged in sorted(recent, key=lambda each: each.place):
             self._ask_again(judged)
             self._recent.append((*judged.place, judged))
@@ -449,34 +493,3 @@ class Judge:
         if judged.sighting.state != "withdrawn":
             self.book.evaluate(judged.sighting, history=asking, hits=judged.listed, late=judged.late)
         judged.asked = asking.asked
-
-
-def cooldown_key(rule: Rule, hit: Hit) -> str:
-    """The key under which a hit silences its rule."""
-    match rule.cooldown_per:
-        case "plate":
-            return hit.text
-        case "camera":
-            return hit.camera_id
-        case _:
-            return ""
-
-
-def _revised(hit: Hit, least: int, **changes: str) -> Hit:
-    """The hit with these changes and a revision of at least `least`, later than its own if it is changed."""
-    return msgspec.structs.replace(hit, revision=max(hit.revision + bool(changes), least), **changes)
-
-
-def _mark_of(raised: Raised) -> tuple[str, str, float, str]:
-    hit = raised.hit
-    return hit.rule, raised.key, hit.seen_seconds, hit.sighting_id
-
-
-def _note_passage(judged: Judged, changed: dict[Asked, Span]) -> None:
-    """Note which answers a passage that comes or goes changes."""
-    sighting = judged.sighting
-    note(changed, ("camera", sighting.camera_id), sighting.seen_seconds)
-    if sighting.text:
-        note(changed, ("plate", sighting.text), sighting.seen_seconds)
-    for hit in judged.listed:
-        note(changed, ("list", hit.list_name), sighting.seen_seconds)

@@ -129,7 +129,7 @@ class ListKeeper:
         else:
             self.refused[name], reason = f"a fault of the program: {type(error).__name__}", "failure"
             self._log.error("lists_failed", list=name, problem=repr(error), exc_info=error)
-        self._hub.counters.add("lists_refused", reason=reason)
+        self._hub.counters.add("watchlist_reload_failed", reason=reason)
 
     # In the thread
 

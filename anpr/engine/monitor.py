@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from statistics import quantiles
@@ -15,17 +15,17 @@ import msgspec
 from anpr import __version__
 from anpr.clock import Clock
 from anpr.config.site import Camera
-from anpr.config.times import write_moment
 from anpr.engine.coverage import WATCHED_STATES, Ledger
 from anpr.engine.hub import Hub
 from anpr.engine.lookout import Lookout
 from anpr.engine.messages import CameraReport, WorkerReport
+from anpr.engine.outward import clock_health, consumer_health
+from anpr.engine.problems import problems_of
 from anpr.errors import StoreError
 from anpr.health.report import (
     BoxHealth,
     CameraHealth,
     Capacity,
-    ConsumerHealth,
     KeepingHealth,
     Latency,
     ListHealth,
@@ -48,7 +48,6 @@ OVERLOAD_SHARES = 0.25, 0.5
 """Of the pictures dropped: a camera counts as not watched above the second, and as watched again below the first."""
 DAMAGED_SHARES = 0.5, 0.9
 """The same of the tainted ones."""
-WORTH_TELLING_SHARE = 0.05
 CLOCK_STEP_SECONDS = 0.5
 OWN_CPU_SECONDS = 1.0
 
@@ -181,17 +180,22 @@ class Monitor:
 
     def report(self) -> BoxHealth:
         """The whole box as it is now."""
+        health = self._report()
+        problems = tuple(masked(problem) for problem in problems_of(health, self._hub))
+        verdict: Verdict = "failing" if health.store.failing else "degraded" if problems else "ok"
+        return msgspec.structs.replace(health, verdict=verdict, problems=problems)
+
+    def _report(self) -> BoxHealth:
+        """The same, without what is wrong."""
         cameras = tuple(self._camera_health(seen) for seen in self._cameras.values())
         store = self._store_health()
-        problems = tuple(masked(problem) for problem in self._problems(cameras, store))
-        verdict: Verdict = "failing" if store.failing else "degraded" if problems else "ok"
         now = self._clock.wall_seconds()
         return BoxHealth(
             box=self._box,
             site=self._site,
             version=__version__,
-            verdict=verdict,
-            problems=problems,
+            verdict="ok",
+            problems=(),
             ready=self.ready,
             at_seconds=now,
             uptime_seconds=self._clock.monotonic_seconds() - self._started_seconds,
@@ -199,6 +203,8 @@ class Monitor:
             latency=self._latency(),
             capacity=self._capacity(),
             clock_steps=self.clock_steps,
+            clock=clock_health(),
+            refused_files=self._refused_files(),
             silent_files=self._silent_files(),
             cameras=cameras,
             workers=tuple(
@@ -227,10 +233,7 @@ class Monitor:
                 for each in self._hub.matcher.lists
             ),
             rules=self._hub.judge.health if self._hub.judge is not None else None,
-            consumers=tuple(
-                ConsumerHealth(name=each.name, connected=each.connected, behind=each.behind)
-                for each in self._hub.consumers
-            ),
+            consumers=tuple(consumer_health(each, self._hub.store, self._clock) for each in self._hub.consumers),
             keeping=self._keeping_health(),
         )
 
@@ -253,6 +256,15 @@ class Monitor:
             failing=self._hub.failing,
         )
         return self._store
+
+    def _refused_files(self) -> dict[str, str]:
+        """Of all that is read again when its files change, why their newest content was refused, if it was."""
+        judge = self._hub.judge
+        refused = {f"list {each.name}": self._refused_lists.get(each.name, "") for each in self._hub.matcher.lists}
+        if judge is not None:
+            refused["rules"] = judge.refused
+            refused |= {each.name: judge.refused_data.get(each.name, "") for each in judge.data}
+        return refused
 
     def _keeping_health(self) -> KeepingHealth | None:
         keeper = self._hub.keeper
@@ -358,45 +370,6 @@ class Monitor:
             gap=self._ledger.open_gap(camera.id),
             gap_seconds=self._ledger.gap_seconds(camera.id),
         )
-
-    def _problems(self, cameras: Collection[CameraHealth], store: StoreHealth) -> Iterator[str]:
-        if store.failing:
-            yield f"the store refuses, {self._hub.backlog} records wait"
-        if self._hub.keeper is not None:
-            yield from self._hub.keeper.problems()
-        for camera in cameras:
-            if camera.gap is not None:
-                detail = f", {camera.gap.detail}" if camera.gap.detail else ""
-                yield f"camera {camera.id} is not watched: {camera.gap.reason.replace('_', ' ')}{detail}"
-            elif camera.state in ("failed", "crashed"):
-                yield f"camera {camera.id} has {camera.state}: {camera.reason}"
-            elif camera.condition:
-                yield f"camera {camera.id} shows a {camera.condition} picture"
-            elif camera.dropped_share > WORTH_TELLING_SHARE:
-                yield f"camera {camera.id} drops {camera.dropped_share:.0%} of its pictures: the box is too slow"
-            elif camera.tainted_share > WORTH_TELLING_SHARE:
-                yield f"camera {camera.id}: {camera.tainted_share:.0%} of its pictures may be damaged"
-        judge = self._hub.judge
-        if judge is not None and judge.refused:
-            yield f"the old rules stay, their changed files were refused (anpr rules check tells more): {judge.refused}"
-        for name, why in judge.refused_data.items() if judge is not None else ():
-            yield f"{name}: the old content stays, a new file was refused (anpr check-config tells more): {why}"
-        for name, why in self._refused_lists.items():
-            yield f"list {name} keeps its old content, a new file was refused (anpr watch check tells more): {why}"
-        for name in self._silent_files():
-            yield f"the file of {name} does not answer (a network share?): its changes are not seen"
-        for each in self._hub.matcher.lists:
-            until_seconds = each.limits.valid_until_seconds
-            if until_seconds is not None and until_seconds <= self._clock.wall_seconds():
-                yield f"list {each.name} has expired: {write_moment(until_seconds)}"
-        for name, fault in self._hub.judge.book.failing.items() if self._hub.judge is not None else ():
-            yield f"rule {name} fails: {fault}"
-        for consumer in self._hub.consumers:
-            if not consumer.connected:
-                yield f"consumer {consumer.name} is not connected, {consumer.behind} events wait for it"
-        for name, crew in self.workers.items():
-            if crew.deaths and not crew.alive:
-                yield f"{name} has died and is started again"
 
     def _silent_files(self) -> tuple[str, ...]:
         return tuple(name for each in self._lookouts for name in each.silent)

@@ -1,7 +1,8 @@
 """A health report and the counters behind it as Prometheus metrics.
 
-Every counter of the engine becomes `anpr_<name>_total` with its reason as a label, so a new counter needs nothing here.
-Labels are names from the site file and reasons from the source: never a plate, an address or a process.
+Every counter of the engine becomes `anpr_<name>_total` with its reason as a label, so a new counter needs nothing here,
+unless an alert asks for it: then it must be there from the start, with 0, for its first rise to be seen. Labels are
+names from the site file and reasons from the source: never a plate, an address or a process.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from anpr.health.report import BoxHealth, CameraHealth, KeepingHealth
+from anpr.health.report import BoxHealth, CameraHealth, ConsumerHealth, KeepingHealth
 from anpr.metrics import Counters, Histogram
 from anpr.privacy import masked
 
@@ -30,13 +31,52 @@ _RENAMED = {
 }
 """Two counters of one name would be one metric with two sums: these are told by their own names."""
 
+_TAINTS = (
+    "no key frame yet",
+    "gap",
+    "corrupt packet",
+    "undecodable packet",
+    "missing picture",
+    "concealed picture",
+    "time jump",
+    "failed read",
+)
+_OF_CAMERAS: Mapping[str, tuple[str, ...]] = {
+    "frames_received": ("",),
+    "frames_decoded": ("",),
+    "frames_inferred": ("",),
+    "frames_dropped": ("overload", "stopped", "failed", "device memory"),
+    "frames_tainted": _TAINTS,
+    "connections_failed": (),
+}
+_OF_HUB: Mapping[str, tuple[str, ...]] = {
+    "client_dropped": ("too many", "too talkative", "key taken away"),
+    "history_dropped": ("full", "plate or id", "too many cameras or kinds"),
+    "hits_told_volatile": ("INFO", "CHECK", "ALERT"),
+    "judgements_failed": ("",),
+    "keeping_failures": ("store",),
+    "passages_turned_away": ("store failed",),
+    "waits_dropped": ("",),
+    "watchlist_reload_failed": ("file", "failure"),
+}
+"""Counters that are there from the start with these reasons; others come with their first event."""
+
 
 def expose(
-    report: BoxHealth, *, cameras: Mapping[str, Counters], hub: Counters, latency: Histogram, commit: Histogram
+    report: BoxHealth,
+    *,
+    cameras: Mapping[str, Counters],
+    hub: Counters,
+    latency: Histogram,
+    commit: Histogram,
+    hits: Mapping[str, Histogram],
 ) -> bytes:
-    """Prometheus' text format of `report`, the counters of each camera and of the hub, and how long things took."""
+    """Prometheus' text format of `report`, the counters of each camera and of the hub, and how long things took.
+
+    `hits`: by consumer, from a picture's arrival to the acknowledgement of its hit.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collected(tuple(_metrics(report, cameras, hub, latency, commit))))
+    registry.register(_Collected(tuple(_metrics(report, cameras, hub, latency, commit, hits))))
     return generate_latest(registry)
 
 
@@ -51,7 +91,12 @@ class _Collected(Collector):
 
 
 def _metrics(
-    report: BoxHealth, cameras: Mapping[str, Counters], hub: Counters, latency: Histogram, commit: Histogram
+    report: BoxHealth,
+    cameras: Mapping[str, Counters],
+    hub: Counters,
+    latency: Histogram,
+    commit: Histogram,
+    hits: Mapping[str, Histogram],
 ) -> Iterator[Metric]:
     info = InfoMetricFamily("anpr_build", "What runs here.")
     info.add_metric((), {"version": report.version, "box": report.box, "site": report.site})
@@ -60,16 +105,21 @@ def _metrics(
     yield _gauge("anpr_uptime_seconds", "Since the start.", report.uptime_seconds)
     yield _gauge("anpr_backlog_records", "Records that wait for the store.", report.backlog)
     yield _gauge("anpr_silent_files", "Lists and the like whose files do not answer.", len(report.silent_files))
-    yield _counter("anpr_clock_steps", "How often the wall clock was set.", report.clock_steps)
+    yield from _of_files(report.refused_files)
+    yield from _of_clock(report)
     yield from _of_cameras(report.cameras, now=report.at_seconds)
     yield from _of_workers(report)
     yield from _of_store(report)
     if report.keeping is not None:
         yield from _of_keeping(report.keeping)
-    yield _histogram("anpr_event_latency_seconds", "From a picture's arrival to its sighting's publication.", latency)
-    yield _histogram("anpr_store_commit_seconds", "How long commits took.", commit)
-    yield from _counted("camera", cameras)
-    yield from _counted("", {"": hub})
+    yield from _of_consumers(report.consumers)
+    text = "From a picture's arrival to its sighting's publication."
+    yield _histograms("anpr_event_latency_seconds", text, {(): latency})
+    yield _histograms("anpr_store_commit_seconds", "How long commits took.", {(): commit})
+    text = "From a picture's arrival to the acknowledgement of its hit."
+    yield _histograms("anpr_hit_latency_seconds", text, {(name,): each for name, each in hits.items()}, ("consumer",))
+    yield from _counted("camera", cameras, _OF_CAMERAS)
+    yield from _counted("", {"": hub}, _OF_HUB)
     committed = hub.counts.get(("events_committed", "sighting"), 0)
     yield _counter("anpr_sightings_committed", "Revisions of sightings on disk.", committed)
 
@@ -129,35 +179,57 @@ def _of_store(report: BoxHealth) -> Iterator[Metric]:
     yield _gauge("anpr_store_last_seq", "Number of the newest event.", report.store.last_seq)
     entries = GaugeMetricFamily("anpr_watchlist_entries", "Entries of a watch-list.", labels=("list",))
     age = GaugeMetricFamily("anpr_watchlist_age_seconds", "Since a watch-list was written.", labels=("list",))
-    refused = GaugeMetricFamily("anpr_watchlist_refused", "1 while its newest file is refused.", labels=("list",))
     left_out = GaugeMetricFamily("anpr_watchlist_rows_left_out", "Bad rows of its file.", labels=("list",))
     for each in report.lists:
         entries.add_metric((each.name,), each.entries)
         age.add_metric((each.name,), each.age_seconds)
-        refused.add_metric((each.name,), float(bool(each.refused)))
         left_out.add_metric((each.name,), each.left_out)
-    yield from (entries, age, refused, left_out)
-    connected = GaugeMetricFamily("anpr_consumer_connected", "1 while a consumer is connected.", labels=("consumer",))
-    behind = GaugeMetricFamily("anpr_consumer_behind", "Events that it has not acknowledged.", labels=("consumer",))
-    for consumer in report.consumers:
-        connected.add_metric((consumer.name,), float(consumer.connected))
-        behind.add_metric((consumer.name,), consumer.behind)
-    yield from (connected, behind)
+    yield from (entries, age, left_out)
     if report.rules is not None:
         rules = report.rules
         yield _gauge("anpr_rules_enabled", "Rules that are evaluated.", rules.enabled)
-        yield _gauge(
-            "anpr_rules_refused", "1 while the newest files of the rules are refused.", float(bool(rules.refused))
-        )
-        yield _gauge(
-            "anpr_rule_data_refused",
-            "Registers and declarations whose newest file is refused.",
-            len(rules.refused_data),
-        )
         yield _gauge("anpr_rules_failing", "Rules whose last evaluation ended in a fault.", len(rules.failing))
         yield _gauge("anpr_history_passages", "Passages that the rules' memory holds.", rules.passages)
         yield _gauge("anpr_history_seconds", "How far back it reaches.", rules.memory_seconds)
         yield _gauge("anpr_history_waiting", "Passages that rules with a wait have yet to judge.", rules.waiting)
+
+
+def _of_files(refused: Mapping[str, str]) -> Iterator[Metric]:
+    text = "1 while the newest content of files that are read again is in use, 0 while it is refused."
+    success = GaugeMetricFamily("anpr_config_last_reload_success", text, labels=("of",))
+    for name, why in refused.items():
+        success.add_metric((name,), float(not why))
+    yield success
+
+
+def _of_clock(report: BoxHealth) -> Iterator[Metric]:
+    yield _counter("anpr_clock_steps", "How often the wall clock was set.", report.clock_steps)
+    clock = report.clock
+    if clock is not None:
+        yield _gauge("anpr_clock_synchronised", "1 while a time service keeps the clock.", float(clock.synchronised))
+        yield _gauge("anpr_clock_error_seconds", "How wrong the clock may be at most.", clock.error_seconds)
+        if clock.synchronised:
+            yield _gauge(
+                "anpr_clock_offset_seconds", "What the kernel still has to slew the clock by.", clock.offset_seconds
+            )
+
+
+def _of_consumers(consumers: tuple[ConsumerHealth, ...]) -> Iterator[Metric]:
+    labels = ("consumer",)
+    connected = GaugeMetricFamily("anpr_consumer_connected", "1 while a consumer is connected.", labels=labels)
+    pending = GaugeMetricFamily("anpr_outbox_pending", "Events that it has not acknowledged.", labels=labels)
+    oldest = GaugeMetricFamily("anpr_outbox_oldest_age_seconds", "Of the oldest of them.", labels=labels)
+    size = GaugeMetricFamily("anpr_outbox_bytes", "On disk, of the days that hold such events.", labels=labels)
+    acked = CounterMetricFamily("anpr_outbox_acked", "Events that it has acknowledged.", labels=labels)
+    for each in consumers:
+        connected.add_metric((each.name,), float(each.connected))
+        pending.add_metric((each.name,), each.behind)
+        acked.add_metric((each.name,), each.acknowledged)
+        if each.oldest_age_seconds is not None:
+            oldest.add_metric((each.name,), each.oldest_age_seconds)
+        if each.waiting_bytes is not None:
+            size.add_metric((each.name,), each.waiting_bytes)
+    yield from (connected, pending, oldest, size, acked)
 
 
 def _of_keeping(keeping: KeepingHealth) -> Iterator[Metric]:
@@ -178,10 +250,13 @@ def _of_keeping(keeping: KeepingHealth) -> Iterator[Metric]:
         yield _gauge("anpr_store_oldest_timestamp_seconds", "End of the oldest day kept.", keeping.oldest_seconds)
 
 
-def _counted(owner: str, counters: Mapping[str, Counters]) -> Iterator[Metric]:
-    """All counters, each name a metric with the labels `owner` (if any) and `reason`."""
+def _counted(owner: str, counters: Mapping[str, Counters], known: Mapping[str, tuple[str, ...]]) -> Iterator[Metric]:
+    """All counters, each name a metric with the labels `owner` (if any) and `reason`; `known` are there anyway."""
     labels: tuple[str, ...] = (owner, "reason") if owner else ("reason",)
-    sums: dict[str, dict[tuple[str, ...], int]] = {}
+    sums: dict[str, dict[tuple[str, ...], int]] = {
+        _RENAMED.get(name, name): {(who, reason) if owner else (reason,): 0 for who in counters for reason in reasons}
+        for name, reasons in known.items()
+    }
     for who, counted in counters.items():
         for (name, reason), count in counted.counts.items():
             shown = masked(reason)
@@ -203,9 +278,16 @@ def _counter(name: str, text: str, value: float) -> Metric:
     return CounterMetricFamily(name, text, value=value)
 
 
-def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
-    buckets, reached = [], 0
-    for bound, count in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
-        reached += count
-        buckets.append((bound, reached))
-    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=histogram.sum)
+def _histograms(
+    name: str, text: str, histograms: Mapping[tuple[str, ...], Histogram], labels: tuple[str, ...] = ()
+) -> Metric:
+    """One for each set of values of `labels`."""
+    family = HistogramMetricFamily(name, text, labels=labels)
+    for values, histogram in histograms.items():
+        buckets: list[tuple[str, float]] = []
+        reached = 0
+        for bound, count in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
+            reached += count
+            buckets.append((bound, reached))
+        family.add_metric(values, buckets, histogram.sum)
+    return family

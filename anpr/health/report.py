@@ -141,6 +141,23 @@ class ConsumerHealth(msgspec.Struct, frozen=True, kw_only=True):
     connected: bool
     behind: int
     """Numbers after the last up to which it has acknowledged all."""
+    acknowledged: int = 0
+    """Numbers that it has acknowledged since the box started."""
+    oldest_age_seconds: float | None = 0.0
+    """Of the oldest event that waits for it, by the box's clock; 0: none waits; None: the store cannot say."""
+    waiting_bytes: int | None = 0
+    """On disk, of the days that hold events which it has not acknowledged; None: the store cannot say."""
+
+
+class ClockHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """What the kernel says of the machine's clock."""
+
+    synchronised: bool
+    """A time service keeps it."""
+    offset_seconds: float
+    """What the kernel still has to slew it by; means nothing while no time service keeps it."""
+    error_seconds: float
+    """How wrong it may be at most."""
 
 
 class KeepingHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +214,11 @@ class BoxHealth(msgspec.Struct, frozen=True, kw_only=True):
     consumers: tuple[ConsumerHealth, ...] = ()
     keeping: KeepingHealth | None = None
     """None: nobody looks after the store."""
+    clock: ClockHealth | None = None
+    """None: the kernel cannot be asked."""
+    refused_files: dict[str, str] = {}
+    """By what is read again when its files change (`rules`, `list NAME`, …): why their newest content was refused;
+    empty: it was taken."""
     silent_files: tuple[str, ...] = ()
     """Lists, rules and what they ask, whose files have not answered for long: their changes are not seen."""
 

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from anpr.errors import PlateError
 from anpr.plates.automaton import automaton
-from anpr.plates.forms import UNUSED_LETTERS
+from anpr.plates.forms import FORMS, UNUSED_LETTERS, Kind
 from anpr.plates.normalise import normalise
 from anpr.records import ALPHABET
 
@@ -73,7 +74,7 @@ def parse_pattern(written: str) -> Pattern:
         raise PlateError(
             f"{len(text)} characters are too many for a pattern", cure=f"at most {LONGEST_PATTERN}, wildcards included"
         )
-    if not _count(text):
+    if not any(_count(text).values()):
         raise PlateError(f"no Vietnamese plate fits the pattern {text!r}{_hint(text)}", cure="like 30A-12?.45 or 20A*")
     return Pattern(text)
 
@@ -87,13 +88,19 @@ def _hint(text: str) -> str:
     return f": the letter {unused} is on none" if unused else ""
 
 
-def count_fitting(pattern: Pattern) -> int:
-    """How many different Vietnamese plates fit."""
-    return _count(pattern.text)
+def count_by_kinds(pattern: Pattern) -> Mapping[frozenset[Kind], int]:
+    """How many different Vietnamese plates fit, by the kinds that share them."""
+    found: dict[frozenset[Kind], int] = {}
+    for forms, plates in _count(pattern.text).items():
+        kinds = frozenset(FORMS[form].kind for form in forms)
+        found[kinds] = found.get(kinds, 0) + plates
+    return found
 
 
-def _count(text: str) -> int:
-    """Walks the automaton of all plates with the set of places that the pattern may be at after each character."""
+def _count(text: str) -> Mapping[frozenset[int], int]:
+    """How many plates fit, by the forms that they have.
+
+    Walks the automaton of all plates with the set of places that the pattern may be at after each character."""
     graph = automaton()
     accepting = [0] * len(ALPHABET)  # per character the places (bits) that it may be read at
     loops = 0
@@ -108,13 +115,13 @@ def _count(text: str) -> int:
             places = further
         return places
 
-    found = 0
+    found: dict[frozenset[int], int] = {}
     reached = {(0, skip(1)): 1}
     while reached:
         following: dict[tuple[int, int], int] = {}
         for (state, places), texts in reached.items():
             if graph.forms[state] and places >> len(text) & 1:
-                found += texts
+                found[graph.forms[state]] = found.get(graph.forms[state], 0) + texts
             first, last = graph.edge_start[state], graph.edge_start[state + 1]
             characters, targets = graph.edge_character[first:last].tolist(), graph.edge_target[first:last].tolist()
             for character, target in zip(characters, targets, strict=True):

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from anpr.rules.compile import asks_unreadable
+from anpr.rules.grounds import EVIDENCE_PREDICATES, alerts, both, is_not_true, province_alone
 from anpr.rules.language import SKIPPED_KINDS, Condition, Rule
 from anpr.rules.message import mistakes
-
-PROVINCE_PREDICATES = ("code", "province", "province_before", "province_zone", "plate")
-"""True of a vehicle for where it is registered."""
-EVIDENCE_PREDICATES = ("listed", "seen", "order", "dwell", "travel", "convoy", "declared", "lookup")
-"""True of a vehicle for what it did, or what somebody knows of it."""
 
 Path = tuple[str | int, ...]
 
@@ -24,6 +20,8 @@ class Mistake(NamedTuple):
     path: Path
     what: str
     cure: str
+    absent: tuple[Literal["rules", "zones"], str] | None = None
+    """What it names that is not there."""
 
 
 def check(rule: Rule, rules: Mapping[str, Rule], zones: Collection[str]) -> Iterator[Mistake]:
@@ -31,7 +29,7 @@ def check(rule: Rule, rules: Mapping[str, Rule], zones: Collection[str]) -> Iter
     for condition, path in conditions_of(rule):
         for where, zone in _zones_of(condition):
             if zone not in zones:
-                yield Mistake((*path, *where), f"no zone {zone!r}", did_you_mean(zone, zones))
+                yield Mistake((*path, *where), f"no zone {zone!r}", did_you_mean(zone, zones), ("zones", zone))
         later = condition.seen if condition.seen and condition.seen.later else None
         if later is not None and (rule.wait or 0.0) < later.within:
             cure = "give the rule a wait of at least the same length"
@@ -115,45 +113,27 @@ def _relations(rule: Rule, rules: Mapping[str, Rule]) -> Iterator[Mistake]:
         for index, name in enumerate(names or ()):
             other = rules.get(name)
             if other is None:
-                yield Mistake((key, index), f"no rule {name!r}", did_you_mean(name, rules.keys()))
+                yield Mistake((key, index), f"no rule {name!r}", did_you_mean(name, rules.keys()), ("rules", name))
             elif other.wait != rule.wait:
                 what = f"rule {name!r} is judged at another time"
                 yield Mistake((key, index), what, "give both the same wait, or neither")
 
 
 def _province_alone(rule: Rule, rules: Mapping[str, Rule]) -> Iterator[Mistake]:
-    """Plate province alone is never an ALERT."""
-    if not _rests_on_province(rule.when):
-        return
-    cure = f"make it CHECK, or add one of {', '.join(EVIDENCE_PREDICATES)}"
-    if rule.severity == "ALERT":
-        yield Mistake(("severity",), "the plate's province alone must not raise an ALERT", cure)
-    if rule.raised_severity != "ALERT":
-        return
-    for index, name in enumerate(rule.raises_with or ()):
-        other = rules.get(name)
-        if other is not None and any(not evidence for _, evidence in _ways(other.when)):
-            what = f"rule {name!r} has no evidence beyond the plate's province to raise this one to ALERT"
-            yield Mistake(("raises_with", index), what, f"it needs one of {', '.join(EVIDENCE_PREDICATES)}")
-
-
-def _rests_on_province(condition: Condition) -> bool:
-    return (True, False) in _ways(condition)
-
-
-def _ways(condition: Condition) -> set[tuple[bool, bool]]:
-    """Every way in which a condition becomes true: (by the plate's province, by other evidence)."""
-    asked = condition.predicates()
-    evidence = [name for name in EVIDENCE_PREDICATES if name in asked]
-    if evidence == ["seen"] and condition.seen is not None and condition.seen.least == 0:
-        evidence = []
-    ways = {(any(name in asked for name in PROVINCE_PREDICATES), bool(evidence))}
-    for inside in condition.all_of or ():
-        ways = _and(ways, _ways(inside))
-    if condition.any_of is not None:
-        ways = _and(ways, {way for inside in condition.any_of for way in _ways(inside)})
-    return ways
-
-
-def _and(one: set[tuple[bool, bool]], other: set[tuple[bool, bool]]) -> set[tuple[bool, bool]]:
-    return {(a or c, b or d) for a, b in one for c, d in other}
+    """Plate province alone is never an ALERT, neither by a rule itself nor by what raises or suppresses it."""
+    evidence = f"one of {', '.join(EVIDENCE_PREDICATES)}"
+    for raiser, ways in alerts(rule, rules):
+        if not province_alone(ways):
+            continue
+        if not raiser:
+            cure = f"make it CHECK, or add {evidence}, not under not and on every way to be true"
+            yield Mistake(("severity",), "the plate's province alone must not raise an ALERT", cure)
+        else:
+            what = f"rule {raiser!r} has no evidence beyond the plate's province to raise this one to ALERT"
+            yield Mistake(("raises_with", (rule.raises_with or ()).index(raiser)), what, f"it needs {evidence}")
+    for index, name in enumerate(rule.suppresses or ()):
+        spared = is_not_true(rule)
+        loud = [ways for _, ways in alerts(rules[name], rules)] if name in rules else []
+        if any(not province_alone(ways) and province_alone(both([ways, spared])) for ways in loud):
+            what = f"so the plate's province alone would decide whether rule {name!r} raises an ALERT"
+            yield Mistake(("suppresses", index), what, f"rule {name!r} needs {evidence}, or is no ALERT")

@@ -125,10 +125,10 @@ class RuleData:
 
 
 def register_data(name: str, file: Path, lookups: Lookups, *, store: Path) -> RuleData:
-    """The register `name` of a CSV file."""
+    """The register `name` of a CSV file, whose values are those that the rules of `lookups` ask."""
 
     def parse(content: bytes, path: Path) -> FreshData:
-        records, left_out = parse_register(content, path)
+        records, left_out = parse_register(content, path, lookups.asked.get(name))
         return FreshData(len(records), lambda: lookups.hold(name, records), left_out)
 
     return RuleData(f"register {name}", file, store / COPIES / f"register-{name}.csv", parse)

@@ -1,47 +1,20 @@
-"""A rule explained to a person, and what it can never know at a site."""
+"""A rule explained to a person, with what it misses at a site."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
-from anpr.rules.language import Condition, Filters, Rule, ZoneText
+from anpr.rules.language import Condition, Rule, ZoneText
 from anpr.rules.load import RuleSet
-from anpr.rules.places import Places
 from anpr.rules.sentences import lines_of
+from anpr.rules.silence import Known, silence_of
 from anpr.rules.wording import Said, duration, moment_of, one_of, percent, same
-
-_FIELDS = {
-    "lane": Said("làn xe", "lane"),
-    "vehicle_class": Said("loại xe", "vehicle class"),
-    "speed_kmh": Said("tốc độ", "speed"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What a site can tell."""
-
-    places: Places
-    registers: Collection[str] = ()
-    declarations: bool = False
-    fields: Collection[str] = ()
-    """Of `lane`, `vehicle_class` and `speed_kmh`, those that its sightings have."""
 
 
 def explain(name: str, rules: RuleSet, known: Known | None = None) -> tuple[list[str], list[str]]:
     """The lines about a rule in Vietnamese and in English; with what `known` leaves silent, if it is given."""
     said = list(_lines(name, rules, known))
     return [each.vi for each in said], [each.en for each in said]
-
-
-def silences(rule: Rule, known: Known, zones: Mapping[str, ZoneText]) -> tuple[list[Said], bool]:
-    """What a rule asks that a site can never tell, and whether the rule can therefore never be true there."""
-    reasons: dict[str, Said] = {}
-    can_be = _can_be(rule.when, known, zones, reasons)[0]
-    for condition in rule.unless:
-        can_be = _can_be(condition, known, zones, reasons)[1] and can_be
-    return list(reasons.values()), not can_be
 
 
 def _lines(name: str, rules: RuleSet, known: Known | None) -> Iterator[Said]:
@@ -63,11 +36,14 @@ def _lines(name: str, rules: RuleSet, known: Known | None) -> Iterator[Said]:
     yield from _terms(rule)
     yield Said(f"Thông báo: {rule.message.vi}", f"Message: {rule.message.en}")
     if known is not None:
-        reasons, silent = silences(rule, known, rules.zones)
-        for reason in reasons:
-            yield Said(f"Tại điểm này không bao giờ biết: {reason.vi}", f"Never known at this site: {reason.en}")
-        if silent:
-            yield Said("→ quy tắc im lặng tại điểm này", "→ the rule is silent at this site")
+        silence = silence_of(rule, known, rules.zones)
+        for reason in silence.missing:
+            yield Said(f"Tại điểm này không có: {reason.vi}", f"Missing at this site: {reason.en}")
+        if silence.causes:
+            causes = Said(*("; ".join(texts) for texts in zip(*silence.causes, strict=True)))
+            yield Said(
+                f"→ quy tắc im lặng tại điểm này: {causes.vi}", f"→ the rule is silent at this site: {causes.en}"
+            )
 
 
 def _indented(condition: Condition, zones: Mapping[str, ZoneText]) -> Iterator[Said]:
@@ -120,67 +96,3 @@ def _terms(rule: Rule) -> Iterator[Said]:
     if rule.suppresses is not None:
         others = Said(", ".join(rule.suppresses), ", ".join(rule.suppresses))
         yield Said(f"Khi đúng thì chặn: {others.vi}.", f"While it is true, these raise nothing: {others.en}.")
-
-
-def _can_be(
-    condition: Condition, known: Known, zones: Mapping[str, ZoneText], reasons: dict[str, Said]
-) -> tuple[bool, bool]:
-    """Whether a condition can be true, and whether it can be false, where what cannot be known is neither."""
-    can_true, can_false = True, False
-    for name, value in condition.predicates().items():
-        if name in ("any_of", "all_of", "negated"):
-            continue
-        unknown, never = _unknown(name, value, known), _never(name, value, known, zones)
-        can_false = can_false or unknown is None
-        for reason in (unknown, never):
-            if reason is not None:
-                reasons.setdefault(reason.en, reason)
-                can_true = False
-    for inside in condition.all_of or ():
-        true, false = _can_be(inside, known, zones, reasons)
-        can_true, can_false = can_true and true, can_false or false
-    if condition.any_of is not None:
-        branches = [_can_be(inside, known, zones, reasons) for inside in condition.any_of]
-        can_true = can_true and any(true for true, _ in branches)
-        can_false = can_false or all(false for _, false in branches)
-    if condition.negated is not None:
-        true, false = _can_be(condition.negated, known, zones, reasons)
-        can_true, can_false = can_true and false, can_false or true
-    return can_true, can_false
-
-
-def _unknown(name: str, value: object, known: Known) -> Said | None:
-    """Why a predicate is unknown of every passage at a site; None if it is not."""
-    if name in _FIELDS and name not in known.fields:
-        field = _FIELDS[name]
-        return Said(f"{field.vi}: không camera nào cho biết", f"{field.en}: no camera tells it")
-    if name == "lookup":
-        source = getattr(value, "source", "")
-        if source not in known.registers:
-            return Said(f"tra cứu {source}: chưa thiết lập", f"register {source}: not set up")
-    if name == "declared" and not known.declarations:
-        return Said("khai báo: không có nguồn", "declarations: the site has none")
-    if name == "bound" and not _inbound(known):
-        return Said("hướng vào tỉnh: không camera nào có inbound", "bound: no camera has inbound")
-    cameras = known.places.places
-    if name in ("travel", "unread_before") and not any(known.places.neighbours(camera) for camera in cameras):
-        return Said("khoảng cách giữa các camera", "road distance between any two cameras")
-    return None
-
-
-def _never(name: str, value: object, known: Known, zones: Mapping[str, ZoneText]) -> Said | None:
-    """Why a predicate is false of every passage at a site; None if it is not."""
-    named = [value] if name in ("zone", "province_zone") else list(getattr(value, "zones", None) or ())
-    named.append(getattr(value, "zone", None) or getattr(value, "origin_zone", None))
-    for zone in named:
-        if isinstance(zone, str) and zone in zones and not zones[zone].periods:
-            return Said(
-                f"{zones[zone].vi} ({zone}): khu vực trống", f"the {zones[zone].en} ({zone}): the zone is empty"
-            )
-    if isinstance(value, Filters) and value.bound is not None and not _inbound(known):
-        return Said("hướng vào tỉnh: không camera nào có inbound", "bound: no camera has inbound")
-    return None
-
-
-def _inbound(known: Known) -> bool:
-    return any(place.inbound != "unknown" for place in known.places.places.values())

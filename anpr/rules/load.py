@@ -1,4 +1,5 @@
-"""Reads the rules of a folder. Every mistake is told at once, each as `file:line:column: what (cure)`."""
+"""Reads the rules of a folder. Every mistake is told at once, each as `file:line:column: what (cure)`: of a rule whose
+form is wrong that of its form, of every other what it says, too."""
 
 from __future__ import annotations
 
@@ -7,9 +8,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from anpr.config.fields import Context
+from pydantic import ValidationError
+
+from anpr.config.fields import Context, Table
 from anpr.config.loader import Problem, parse_file, refusal, validate
 from anpr.config.positions import START, Positions
 from anpr.config.ruling import RuleOverride
@@ -22,6 +25,7 @@ from anpr.rules.language import Rule, RuleFile, ZoneText
 from anpr.rules.lookups import Registers
 from anpr.rules.passage import Ground
 from anpr.rules.places import Places
+from anpr.rules.values import Asked
 from anpr.rules.zones import Zone
 
 FIXTURES = ".test.toml"
@@ -44,6 +48,17 @@ class RuleSet:
         content = json.dumps([rule.model_dump(mode="json", exclude_defaults=True), zones], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
+    @property
+    def asked(self) -> Mapping[str, Mapping[str, Asked]]:
+        """By register and field what the rules ask."""
+        found: dict[str, dict[str, Asked]] = {}
+        for rule in self.rules.values():
+            for condition, _ in conditions_of(rule) if rule.enabled else ():
+                if condition.lookup is not None and condition.lookup.field is not None:
+                    fields, name = found.setdefault(condition.lookup.source, {}), condition.lookup.field
+                    fields[name] = fields.get(name, Asked()).and_by(condition.lookup)
+        return found
+
     def book(self, *, places: Places, registers: Registers, declarations: Declarations | None = None) -> RuleBook:
         """The rules compiled, ready to be asked."""
         zones = {name: Zone.of(zone) for name, zone in self.zones.items()}
@@ -63,17 +78,13 @@ def zones_of(rule: Rule) -> frozenset[str]:
     return frozenset(named)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    path: Path
-    content: RuleFile
-    positions: Positions
-
-
 def rule_files(path: Path) -> tuple[Path, ...]:
     """The rule files of a folder by name, without fixtures; a file is itself. Raises ConfigError if there is none."""
     try:
         if not path.is_dir():
+            if path.name.endswith(FIXTURES):
+                cure = f"`anpr rules test {path.parent}` runs it; check {path.name.removesuffix(FIXTURES)}.toml"
+                raise ConfigError("a file of fixtures, which test rules, and no rule file", place=str(path), cure=cure)
             return (path,)
         files = tuple(sorted(file for file in path.glob("*.toml") if not file.name.endswith(FIXTURES)))
     except OSError as error:
@@ -95,25 +106,26 @@ def load_rules(
     `dry_run`: every rule is in dry run. Raises ConfigError with all mistakes of all files.
     """
     desk = _Desk()
-    shipped = [desk.read(file) for path in paths for file in rule_files(path)]
+    shipped = [desk.read(file) for path in paths for file in desk.files(path)]
     own = [desk.read(zones)] if zones is not None else []
-    written = [each for each in (*shipped, *own) if each is not None]
-    found_zones = desk.named("zones", [each for each in shipped if each is not None])
-    found_zones |= desk.named("zones", [each for each in own if each is not None])
-    found_rules = desk.named("rules", written)
+    found_zones = desk.named("zones", shipped) | desk.named("zones", own)
+    found_rules = desk.named("rules", [*shipped, *own])
+    well_formed = {name: found.table for name, found in found_rules.items() if found.table is not None}
     changes = dict(overrides or {})
-    rules = {name: _changed(found.table, changes.pop(name, None), dry_run) for name, found in found_rules.items()}
+    rules = {name: _changed(rule, changes.pop(name, None), dry_run) for name, rule in well_formed.items()}
+    named = {"rules": found_rules.keys(), "zones": found_zones.keys()}
     for name in changes:
-        what = f"the site file overrides a rule {name!r} that is not there"
-        desk.problems.append(Problem(str(paths[0]), START, what, did_you_mean(name, rules)))
-    if None not in shipped and None not in own:  # else names that stand in an unreadable file would seem to be missing
-        for name, found in found_rules.items():
-            for mistake in check(rules[name], rules, found_zones.keys()):
-                desk.problems.append(found.problem(mistake.path, mistake.what, mistake.cure))
-        round_trip = circle(rules)
-        if round_trip:
-            what = f"rules raise or suppress each other in a circle: {' → '.join(round_trip)}"
-            desk.problems.append(found_rules[round_trip[0]].problem((), what, "take one of them out"))
+        if desk.all_named and name not in found_rules:
+            what = f"the site file overrides a rule {name!r} that is not there"
+            desk.problems.append(Problem(str(paths[0]), START, what, did_you_mean(name, rules)))
+    for name, rule in rules.items():
+        for mistake in check(rule, rules, found_zones.keys()):
+            if mistake.absent is None or (desk.all_named and mistake.absent[1] not in named[mistake.absent[0]]):
+                desk.problems.append(found_rules[name].problem(mistake.path, mistake.what, mistake.cure))
+    round_trip = circle(rules)
+    if round_trip:
+        what = f"rules raise or suppress each other in a circle: {' → '.join(round_trip)}"
+        desk.problems.append(found_rules[round_trip[0]].problem((), what, "take one of them out"))
     desk.refuse(paths[0])
     return RuleSet(
         rules,
@@ -125,8 +137,9 @@ def load_rules(
 @dataclass(frozen=True, slots=True)
 class _File:
     path: Path
-    content: RuleFile
     positions: Positions
+    tables: Mapping[str, Sequence[tuple[str, Any]]]
+    """Per kind the name and the content of each in the order of the file; None for content whose form is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +147,7 @@ class _Found:
     """A rule or a zone, and where it stands."""
 
     table: Any
+    """None: its form is wrong."""
     file: _File
     path: tuple[str | int, ...]
 
@@ -150,31 +164,70 @@ class _Desk:
     """Lines about files that are no TOML."""
     fault: OSError | None = None
     """For which one of them could not be read at all."""
+    all_named: bool = True
+    """Whether the names of all rules and zones are known: those in an unreadable file would seem to be missing."""
+
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """The rule files that a path means; none if it is wrong."""
+        try:
+            return rule_files(path)
+        except ConfigError as error:
+            self._cannot_read(error)
+            return ()
 
     def read(self, path: Path) -> _File | None:
-        """A file of rules; None if it is wrong."""
+        """A file of rules, as much of it as is well-formed; None if it is no TOML."""
         try:
             data, positions = parse_file(path)
         except ConfigError as error:
-            self.unreadable += error.problems
-            self.fault = error.__cause__ if isinstance(error.__cause__, OSError) else self.fault
+            self._cannot_read(error)
             return None
         _spread(data, positions)
         context = Context(path.parent.absolute(), None)
         content, mistakes = validate(RuleFile, data, path=path, positions=positions, context=context)
-        self.problems += mistakes
-        return None if content is None else _File(path, content, positions)
+        rules: list[tuple[str, Any]]
+        zones: list[tuple[str, Any]]
+        if content is not None:
+            rules = [(rule.name, rule) for rule in content.rules]
+            zones = [(zone.name, zone) for zone in content.zones]
+        else:
+            self.problems += mistakes
+            self.all_named = self.all_named and data.keys() <= RuleFile.model_fields.keys()
+            rules, zones = self._each(Rule, data, context), self._each(ZoneText, data, context)
+        return _File(path, positions, {"rules": rules, "zones": zones})
 
-    def named(self, table: str, files: Sequence[_File]) -> dict[str, _Found]:
+    def _each(self, model: type[Table], data: Mapping[str, Any], context: Context) -> list[tuple[str, Any]]:
+        """The name and the content of each rule or zone of a file in which something is wrong."""
+        written = data.get("rules" if model is Rule else "zones", [])
+        if not isinstance(written, list):
+            self.all_named = False
+            return []
+        found: list[tuple[str, Any]] = []
+        for table in written:
+            name = table.get("name") if isinstance(table, dict) else None
+            if not isinstance(name, str):
+                self.all_named, name = False, ""
+            try:
+                found.append((name, model.model_validate(table, context=context)))
+            except ValidationError:
+                found.append((name, None))
+        return found
+
+    def _cannot_read(self, error: ConfigError) -> None:
+        self.unreadable += error.problems
+        self.fault = error.__cause__ if isinstance(error.__cause__, OSError) else self.fault
+        self.all_named = False
+
+    def named(self, kind: Literal["rules", "zones"], files: Sequence[_File | None]) -> dict[str, _Found]:
         """The rules or the zones of files by name; a name that stands twice is a mistake."""
         found: dict[str, _Found] = {}
-        for file in files:
-            for index, each in enumerate(getattr(file.content, table)):
-                here = _Found(each, file, (table, index))
-                first = found.setdefault(each.name, here)
+        for file in filter(None, files):
+            for index, (name, table) in enumerate(file.tables[kind]):
+                here = _Found(table, file, (kind, index))
+                first = found.setdefault(name, here) if name else here
                 if first is not here:
                     where = f"{first.file.path}:{first.file.positions.of_key(first.path)[0]}"
-                    what = f"{table[:-1]} {each.name!r} is there already, in {where}"
+                    what = f"{kind[:-1]} {name!r} is there already, in {where}"
                     self.problems.append(here.problem(("name",), what, "give each its own name"))
         return found
 

@@ -7,7 +7,6 @@ kept for a while, so that the several rules that ask about a passage, and its re
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
@@ -20,14 +19,12 @@ from typing import Protocol
 import structlog
 
 from anpr.clock import Clock
-from anpr.config.times import parse_moment
 from anpr.metrics import Counters
 from anpr.rules.judgement import Deep, Finding, Judgement
 from anpr.rules.language import Lookup, Value
 from anpr.rules.logic import Truth
-from anpr.rules.wording import CLASSES, COLOURS, KINDS, Said, same
+from anpr.rules.values import Asked, Form, Meaning, form_of, said_of, wanted_of
 
-_DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 Record = Mapping[str, Value]
 """What a register has on a plate, by field."""
 Ask = Callable[[str], Record | None]
@@ -88,6 +85,10 @@ class Registers(Protocol):
         """Whether register `name` answers from memory, so that it may be asked of every plate."""
         ...
 
+    def tell_unreadable(self, name: str, field: str, form: Form) -> None:
+        """Take note that register `name` has in a field something else than rules ask."""
+        ...
+
 
 @dataclass(slots=True)
 class Lookups:
@@ -95,8 +96,12 @@ class Lookups:
 
     clock: Clock
     counters: Counters = field(default_factory=Counters)
+    asked: Mapping[str, Mapping[str, Asked]] = field(default_factory=dict)
+    """By register and field what rules ask."""
     _registers: dict[str, _Register] = field(default_factory=dict)
     _kept: dict[tuple[str, str], tuple[float, Record]] = field(default_factory=dict)
+    _unreadable: set[tuple[str, str]] = field(default_factory=set)
+    """Registers and fields that were told of."""
 
     def register(self, name: str, ask: Ask, *, timeout_seconds: float | None = TIMEOUT_SECONDS) -> None:
         """Let rules ask `ask` as `name`; `timeout_seconds` None: it answers from memory and needs no time limit.
@@ -143,6 +148,14 @@ class Lookups:
         register = self._registers.get(name)
         return register is not None and register.worker is None
 
+    def tell_unreadable(self, name: str, field: str, form: Form) -> None:
+        """Count that register `name` has in a field something else than rules ask, and log the first such answer."""
+        self.counters.add("lookups_unknown", reason="unreadable")
+        if (name, field) not in self._unreadable:
+            self._unreadable.add((name, field))
+            problem = f"{field} is not {form.name} ({form.cure})"
+            structlog.get_logger().warning("register_unreadable", register=name, problem=problem)
+
     def close(self) -> None:
         """Ask no more; a register that never answers is not waited for."""
         for register in self._registers.values():
@@ -177,8 +190,9 @@ class Lookups:
 
 def lookup(predicate: Lookup, registers: Registers) -> Deep:
     """What an external register says of the plate."""
-    holds = _test(predicate)
     name, source = predicate.field, predicate.source
+    form = None if name is None else form_of(predicate)
+    holds = None if form is None else _test(predicate, form)
 
     def record_of(judgement: Judgement) -> Record | None:
         records = judgement.records
@@ -192,75 +206,40 @@ def lookup(predicate: Lookup, registers: Registers) -> Deep:
         record = record_of(judgement)
         if record is None:
             return None
-        if name is None:
+        if name is None or form is None or holds is None:
             return bool(record) is predicate.known
         value = record.get(name)
-        return None if value is None else holds(value, judgement)
+        if value is None:
+            return None
+        meaning = form.read(value)
+        if meaning is None:
+            registers.tell_unreadable(source, name, form)
+            return None
+        return holds(meaning, judgement)
 
     def tell(judgement: Judgement, finding: Finding) -> None:
         record = record_of(judgement) or {}
         for field_name, value in record.items():
-            attribute = (predicate.differs_from or field_name) if field_name == name else field_name
-            finding.add((), **{f"{predicate.source}.{field_name}": _said(attribute, value)})
+            said = said_of(value, field_name, form if field_name == name else None)
+            finding.add((), **{f"{predicate.source}.{field_name}": said})
 
     return Deep(test, tell)
 
 
-def _test(predicate: Lookup) -> Callable[[Value, Judgement], Truth]:
-    if predicate.one_of is not None or predicate.none_of is not None:
-        wanted = frozenset(_plain(value).casefold() for value in predicate.one_of or predicate.none_of or ())
+def _test(predicate: Lookup, form: Form) -> Callable[[Meaning, Judgement], Truth]:
+    if wanted := wanted_of(predicate):
+        meant = frozenset(form.read(value) for value in wanted)
         among = predicate.one_of is not None
-        return lambda value, _: (_plain(value).casefold() in wanted) is among
-    if predicate.over is not None or predicate.under is not None:
-        return lambda value, _: _beyond(value, predicate.over, predicate.under)
+        return lambda meaning, _: (meaning in meant) is among
     if predicate.older_than is not None:
         age = predicate.older_than
-        return lambda value, judgement: _older(value, judgement.sighting.seen_seconds - age)
-    attribute = predicate.differs_from or ""
-    return lambda value, judgement: _differs(value, str(getattr(judgement.sighting, attribute)))
+        return lambda meaning, judgement: float(meaning) <= judgement.sighting.seen_seconds - age
+    if predicate.differs_from is not None:
+        attribute = predicate.differs_from
+        return lambda meaning, judgement: _differs(meaning, str(getattr(judgement.sighting, attribute)))
+    over, under = predicate.over, predicate.under
+    return lambda meaning, _: (over is None or float(meaning) > over) and (under is None or float(meaning) < under)
 
 
-def _plain(value: Value) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:g}" if isinstance(value, int | float) else value.strip()
-
-
-_WORDS: Mapping[str, Mapping[str, Said]] = {"colour": COLOURS, "vehicle_class": CLASSES, "kind": KINDS}
-"""Fields whose values are the engine's own words: those of these names, and those that a rule compares with them."""
-
-
-def _said(attribute: str, value: Value) -> Said:
-    """A register's value for a message: our words, numbers and days in both languages, all else as it is."""
-    text = _plain(value)
-    if isinstance(value, bool):
-        return Said("có" if value else "không", "yes" if value else "no")
-    if isinstance(value, int | float):
-        return Said(text.replace(".", ","), text)
-    known = _WORDS.get(attribute, {}).get(text.casefold())
-    if known is not None:
-        return known
-    day = _DAY.fullmatch(text)
-    return Said(f"{day[3]}/{day[2]}/{day[1]}", text) if day else same(text)
-
-
-def _beyond(value: Value, over: float | None, under: float | None) -> Truth:
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return (over is None or number > over) and (under is None or number < under)
-
-
-def _older(value: Value, than_seconds: float) -> Truth:
-    """A day is over when the next one begins."""
-    try:
-        return parse_moment(str(value), end_of_day=True) <= than_seconds
-    except ValueError:
-        return None
-
-
-def _differs(value: Value, seen: str) -> Truth:
-    if seen in ("", "unknown"):
-        return None
-    return _plain(value).casefold() != seen
+def _differs(meaning: Meaning, seen: str) -> Truth:
+    return None if seen in ("", "unknown") else meaning != seen

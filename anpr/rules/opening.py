@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from anpr.clock import Clock
 from anpr.config.ruling import Rules
 from anpr.config.signature import silent_among
-from anpr.config.site import Camera, Site
+from anpr.config.site import Camera, Listed, Site
 from anpr.errors import ConfigError, DeclarationError
 from anpr.metrics import Counters
 from anpr.rules.book import RuleBook
+from anpr.rules.content import content_of
 from anpr.rules.data import RuleData, declared_data, register_data
 from anpr.rules.declarations import Declarations
-from anpr.rules.explain import Known
 from anpr.rules.load import RuleSet, load_rules
 from anpr.rules.lookups import Lookups
 from anpr.rules.places import Place, Places
 from anpr.rules.registers import http_register
+from anpr.rules.sheet import Sheet
+from anpr.rules.silence import Known, silent_rules
 
 KEPT_SECONDS = 90 * 86400.0
 """How long pushed declarations that hold no more are kept."""
@@ -40,6 +43,8 @@ class OpenRules:
     ConfigError with all mistakes."""
     data: tuple[RuleData, ...]
     """The files of the registers and the declarations."""
+    silent: tuple[str, ...] = ()
+    """Rules that can never be true at the site, each line with the causes."""
 
     def totals(self) -> Counters:
         """What the rules, the registers and the declarations have counted."""
@@ -72,7 +77,7 @@ def open_rules(site: Site, *, clock: Clock) -> OpenRules | None:
     declarations: Declarations | None = None
     if rules.declarations is not None or rules.intake is not None:
         declarations = Declarations()
-    lookups = Lookups(clock)
+    lookups = Lookups(clock, asked=checked.asked)
     named = tuple(_data_of(site, rules, lookups, declarations))
     silent = silent_among(each.file for each in named)
     data = tuple(each.open(answers=each.file not in silent) for each in named)
@@ -86,8 +91,11 @@ def open_rules(site: Site, *, clock: Clock) -> OpenRules | None:
                 register.name, http_register(register.url, timeout_seconds=seconds), timeout_seconds=seconds
             )
     places = places_of(site)
+    read_from = {each.file: each.copy if each.refused else each.file for each in data}
+    known = known_of(site, now_seconds=clock.wall_seconds(), read_from=read_from)
 
     def compiled(checked: RuleSet) -> RuleBook:
+        lookups.asked = checked.asked
         return checked.book(places=places, registers=lookups, declarations=declarations)
 
     return OpenRules(
@@ -96,6 +104,7 @@ def open_rules(site: Site, *, clock: Clock) -> OpenRules | None:
         declarations=Declarations() if declarations is None else declarations,
         reload=lambda: compiled(load_site_rules(rules)),
         data=data,
+        silent=silent_rules(checked.rules, known, checked.zones),
     )
 
 
@@ -116,6 +125,8 @@ class Flaws:
     """For which something is refused."""
     left_out: tuple[str, ...] = ()
     """Of the bad rows that are left out of what is taken."""
+    silent: tuple[str, ...] = ()
+    """No mistakes: rules that can never be true at the site, each line with the causes."""
 
 
 def flaws_of(site: Site, *, clock: Clock) -> Flaws:
@@ -125,16 +136,20 @@ def flaws_of(site: Site, *, clock: Clock) -> Flaws:
         return Flaws()
     problems: list[str] = []
     left_out: list[str] = []
+    lookups = Lookups(clock)
+    silent: tuple[str, ...] = ()
     try:
-        load_site_rules(rules)
+        checked = load_site_rules(rules)
+        lookups.asked = checked.asked
+        silent = silent_rules(checked.rules, known_of(site, now_seconds=clock.wall_seconds()), checked.zones)
     except ConfigError as error:
         problems += error.problems
-    for data in _data_of(site, rules, Lookups(clock), Declarations()):
+    for data in _data_of(site, rules, lookups, Declarations()):
         try:
             left_out += data.read().left_out.problems
         except (ConfigError, DeclarationError) as error:
             problems += error.problems
-    return Flaws(tuple(problems), tuple(left_out))
+    return Flaws(tuple(problems), tuple(left_out), silent)
 
 
 def places_of(site: Site) -> Places:
@@ -145,14 +160,38 @@ def places_of(site: Site) -> Places:
     )
 
 
-def known_of(site: Site) -> Known:
-    """What a site can tell its rules; the engine itself measures neither lane nor speed nor class."""
+def known_of(site: Site, *, now_seconds: float, read_from: Mapping[Path, Path] | None = None) -> Known:
+    """What a site can tell its rules from now on; the engine itself measures neither lane nor speed nor class.
+
+    `read_from`: the file that is read in the place of another.
+    """
     rules = site.rules
+    instead = read_from or {}
     return Known(
         places_of(site),
-        registers={register.name for register in rules.lookups} if rules else (),
+        registers={each.name: _columns(each.file and instead.get(each.file, each.file)) for each in rules.lookups}
+        if rules
+        else {},
         declarations=rules is not None and (rules.declarations is not None or rules.intake is not None),
+        lists=[each.name for each in site.lists if _may_match(each, site.site.id, now_seconds)],
+        now_seconds=now_seconds,
     )
+
+
+def _columns(file: Path | None) -> Sequence[str] | None:
+    """The fields of a register; None if they are not known before it is asked, or it cannot be read."""
+    if file is None:
+        return None
+    try:
+        return Sheet(content_of(file).partition(b"\n")[0], file, refusal=ConfigError).columns
+    except (OSError, ConfigError):
+        return None
+
+
+def _may_match(listed: Listed, site_id: str, now_seconds: float) -> bool:
+    """Whether what the site file says of a list lets it match anything at a site from now on."""
+    here = not listed.sites or site_id in listed.sites
+    return here and (listed.valid_until is None or listed.valid_until > now_seconds)
 
 
 def _place(camera: Camera, site_id: str) -> Place:

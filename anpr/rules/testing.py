@@ -18,6 +18,7 @@ from anpr.rules.lookups import Record
 from anpr.rules.memory import MemoryHistory
 from anpr.rules.places import Place, Places
 from anpr.rules.trace import why_not
+from anpr.rules.values import Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,3 +214,6 @@ class _Registers:
 
     def at_hand(self, name: str) -> bool:
         return name in self._sources
+
+    def tell_unreadable(self, name: str, field: str, form: Form) -> None:
+        """A case expects silence of it, or not."""

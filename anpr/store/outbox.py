@@ -17,6 +17,7 @@ import msgspec
 
 from anpr.errors import StoreError
 from anpr.records import Event
+from anpr.store.faults import told_as_store_errors
 from anpr.store.keys import checked_name
 from anpr.store.partition import Partition
 from anpr.store.partitions import Partitions
@@ -60,6 +61,13 @@ class Outbox:
         with partition.reading() as txn:
             row = partition.row_at(txn, seq)
             return None if row is None else decode_row(seq, row)
+
+    def bytes_after(self, seq: int) -> int:
+        """On disk, of the partitions that hold events after a number. Raises StoreError."""
+        if self.last_seq <= seq:
+            return 0
+        with told_as_store_errors(self._root.path):
+            return sum(partition.disk_bytes for partition in self._partitions.after(seq))
 
     def acknowledged_seq(self, consumers: Collection[str]) -> int:
         """Up to here all of these consumers have had everything; the newest number if there are none."""

@@ -10,22 +10,17 @@ keeps it, or when a person has confirmed it. What is old is reckoned so that eve
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 
 import msgspec
 
 from anpr.clock import Clock
+from anpr.kernel_clock import kernel_clock
 from anpr.store.retention import DAY_SECONDS
 
 MOST_JUMP_SECONDS = DAY_SECONDS
 """Of the clock, against the time that the box has lived through."""
 
-_ADJTIMEX_BYTES = 256
-_STATUS_OFFSET, _SECONDS_OFFSET = 40, 72
-"""Of `status` and `time.tv_sec` in struct timex (adjtimex(2)) on 64-bit Linux."""
-_TIME_ERROR = 5
-_STA_UNSYNC = 0x0040
 _MOST_APART_SECONDS = 2.0
 
 
@@ -119,13 +114,7 @@ class Age(msgspec.Struct, frozen=True):
 
 def kernel_says_right(clock: Clock) -> bool:
     """Whether a time service keeps the kernel's clock, and `clock` shows the kernel's time (adjtimex(2))."""
-    buffer = ctypes.create_string_buffer(_ADJTIMEX_BYTES)
-    try:
-        state = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
-    except (OSError, AttributeError):
+    kernel = kernel_clock()
+    if kernel is None or not kernel.synchronised:
         return False
-    status = int.from_bytes(buffer.raw[_STATUS_OFFSET : _STATUS_OFFSET + 4], "little")
-    seconds = int.from_bytes(buffer.raw[_SECONDS_OFFSET : _SECONDS_OFFSET + 8], "little")
-    if state < 0 or state == _TIME_ERROR or status & _STA_UNSYNC:
-        return False
-    return abs(clock.wall_seconds() - seconds) <= _MOST_APART_SECONDS
+    return abs(clock.wall_seconds() - kernel.wall_seconds) <= _MOST_APART_SECONDS

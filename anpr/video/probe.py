@@ -16,7 +16,9 @@ from anpr.metrics import Counters
 from anpr.video.address import Address
 from anpr.video.decode import DecodeOptions, Decoder
 from anpr.video.facts import SourceFacts
-from anpr.video.rtsp import connect, facts_of, translated
+from anpr.video.failures import translated
+from anpr.video.names import Names
+from anpr.video.rtsp import connect, facts_of
 from anpr.video.timeline import Timeline
 
 LONG_GROUP_SECONDS = 4.0
@@ -45,7 +47,7 @@ class Examination:
 def examine(location: str, *, camera_id: str, clock: Clock, seconds: float, options: DecodeOptions) -> Examination:
     """Connect once and look for `seconds`. Raises StreamAuthError or StreamError if there is nothing to see."""
     began = clock.monotonic_seconds()
-    address = Address.parse(location)
+    address = Names(Address.parse(location)).resolve()
     counters = Counters()
     failure: StreamError | None = None
     with closing(connect(address, camera_id=camera_id, options=options)) as container:

@@ -31,6 +31,7 @@ from anpr.video.address import Address
 from anpr.video.back_off import BackOff, Reconnection
 from anpr.video.decode import DecodeOptions, Decoder, Picture
 from anpr.video.facts import SourceFacts
+from anpr.video.failures import SILENT, StalledError, no_answer, translated
 from anpr.video.names import Names
 from anpr.video.nvdec import Nvdec, open_container
 from anpr.video.timeline import Timeline
@@ -44,7 +45,6 @@ PICTURE_WAIT_SECONDS = 20.0
 LONGEST_STEP_SECONDS = 30.0
 """Pictures of one connection are never further apart, it would have been given up: time stamps that are have jumped."""
 HIGHEST_FRAME_RATE = 240.0
-SILENT = "connected, but silent"
 
 
 class StreamState(StrEnum):
@@ -75,10 +75,6 @@ class Gap:
     from_wall_seconds: float
     to_wall_seconds: float
     reason: str
-
-
-class StalledError(StreamError):
-    """The camera is connected and silent."""
 
 
 class RtspSource:
@@ -310,7 +306,7 @@ def connect(address: Address, *, camera_id: str, options: DecodeOptions, nvdec: 
     except av.error.FFmpegError as error:
         failure = translated(error, address, camera_id, connected=False)
         if time.monotonic() - began >= options.open_timeout_seconds:  # libav calls its own time-out "invalid data"
-            failure = _no_answer(f"{camera_id} {address}")
+            failure = no_answer(f"{camera_id} {address}")
     else:
         return _with_video(container, f"{camera_id} {address}")
     raise failure  # here, so that libav's error with the whole address is not its context
@@ -318,9 +314,8 @@ def connect(address: Address, *, camera_id: str, options: DecodeOptions, nvdec: 
 
 def probe(location: str, *, camera_id: str = "camera", options: DecodeOptions | None = None) -> SourceFacts:
     """Connect once and tell what the camera sends. Raises StreamAuthError or StreamError."""
-    with closing(
-        connect(Address.parse(location), camera_id=camera_id, options=options or DecodeOptions())
-    ) as container:
+    address = Names(Address.parse(location)).resolve()
+    with closing(connect(address, camera_id=camera_id, options=options or DecodeOptions())) as container:
         return facts_of(container)
 
 
@@ -339,26 +334,3 @@ def _with_video(container: InputContainer, place: str) -> InputContainer:
         container.close()
         raise StreamError("answers, but sends no picture", place=place, cure="check its video stream")
     return container
-
-
-def _no_answer(place: str) -> StreamError:
-    return StreamError("no answer in time", place=place, cure="check power, network, address and port")
-
-
-def translated(error: av.error.FFmpegError, address: Address, camera_id: str, *, connected: bool) -> StreamError:
-    """Our error for libav's, whose own text holds the whole address."""
-    place = f"{camera_id} {address}"
-    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
-        cure = "check user and password; the next try waits a minute, as some cameras lock the account"
-        return StreamAuthError("refused the user or the password", place=place, cure=cure)
-    if isinstance(error, av.error.ExitError | av.error.TimeoutError):
-        if connected:
-            return StalledError(SILENT, place=place, cure="check the camera and the network")
-        return _no_answer(place)
-    if isinstance(error, av.error.HTTPNotFoundError):
-        return StreamError("has no such stream", place=place, cure="check the path of its address")
-    if isinstance(error, av.error.InvalidDataError):
-        return StreamError("its answer is not that of an RTSP camera", place=place, cure="check address and port")
-    if isinstance(error, av.error.ConnectionRefusedError):
-        return StreamError("nothing listens there", place=place, cure="check address and port")
-    return StreamError(address.hide(error.strerror or type(error).__name__).lower(), place=place, cure="see the camera")

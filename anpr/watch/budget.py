@@ -17,8 +17,18 @@ shown, or a character less or more, and a probability with the mean m is t or mo
 (Markov's inequality). At t = 1 that is the misreads that look certain, which no threshold prevents. Plates two
 characters away add little: the product of two confusions.
 
-A pattern is matched by every plate that fits, which is its purpose and counts in no budget. What counts is the same sum
-over its fixed characters, a digit for a digit and a letter for a letter, times the number of plates that fit.
+A pattern is matched by every plate that fits, which is its purpose and counts in no budget. A false hit is a vehicle
+that does not fit and is read so. With another character, d, in the place of one of its fixed ones, c, as many plates
+fit as do now; the vehicles that carry these are counted by the same two lines. How large a share of the traffic they
+are is not known, and of a province it depends on where the camera stands. Two things bound it:
+
+- of the cars, no more are of them than plates fit, each by 1 / CARS; of the motorbikes each by 1 / MOTORBIKES;
+- all vehicles that are one character from the pattern are together no more than pass: a vehicle is that in one place
+  only, unless a part of the pattern stands between two `*` and may be found in several.
+
+So the worst mixture is counted: first those that are the most easily taken for fitting, up to their bound, until no
+vehicle is left. For patterns of single numbers that is the sum over all; for a province (`20*`) it is as if only the
+most similar other provinces drove there. A digit counts for a digit and a letter for a letter.
 """
 
 from __future__ import annotations
@@ -35,12 +45,17 @@ from numpy.typing import NDArray
 from anpr.ops.cpu_match_neighbours import MOST_NEIGHBOURS, expect_false, find_neighbours, transitions
 from anpr.ops.cpu_matching import decode, encode, encode_plates
 from anpr.plates.automaton import automaton
-from anpr.plates.patterns import Pattern, count_fitting
+from anpr.plates.forms import Kind
+from anpr.plates.patterns import Pattern, count_by_kinds
 from anpr.records import ALPHABET
 from anpr.watch.index import Costs, Thresholds, as_rows
 
 CARS = 6_800_000
 """Registered in Viet Nam at the end of 2024 (Vietnam Register)."""
+MOTORBIKES = 61_000_000
+"""In use in 2019 (National Traffic Safety Committee)."""
+WIDE_SHARE = 0.1
+"""Of the country's cars: more are those of a province."""
 LEAST_THRESHOLD = 0.001
 """However large the budget: below, a hit says nothing."""
 MOST_THRESHOLD = 0.5
@@ -50,6 +65,7 @@ _LADDER = np.geomspace(LEAST_THRESHOLD, MOST_THRESHOLD, 64)
 _PLATES_LOOKED_AT = 5_000
 """Plates, spread evenly over a list, from which the expectation of all is taken."""
 _PATTERNS_LOOKED_AT = 100
+_MOTORBIKE_KINDS: frozenset[Kind] = frozenset(("motorbike", "motorbike_electric"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +144,7 @@ def _expect_of_plates(
 def _expect_of_patterns(
     texts: NDArray[np.bytes_], thresholds: NDArray[np.float64], vehicles_per_day: float, costs: Costs
 ) -> NDArray[np.float64]:
-    """(patterns, thresholds) false hits a day: by plates that do not fit."""
+    """(patterns, thresholds) false hits a day, at most: by plates that do not fit."""
     expected = np.zeros((len(texts), len(thresholds)))
     confusions = costs.probabilities()
     taken_for: dict[str, NDArray[np.float64]] = {}
@@ -136,18 +152,34 @@ def _expect_of_patterns(
         alike = [ALPHABET.index(other) for other in ALPHABET if other != own and other.isdigit() == own.isdigit()]
         accepted = confusions[alike, ALPHABET.index(own), None]
         mistaken = confusions[ALPHABET.index(own), alike][:, None]
-        taken_for[own] = np.where(accepted >= thresholds, 1.0, np.minimum(1.0, mistaken / thresholds)).sum(axis=0)
+        taken_for[own] = np.where(accepted >= thresholds, 1.0, np.minimum(1.0, mistaken / thresholds))
     for row, text in enumerate(texts.tolist()):
         pattern = text.decode()
-        near = sum(taken_for[own] for own in pattern if own in taken_for)
-        expected[row] = near * (vehicles_per_day / CARS * count_fitting(Pattern(pattern)))
+        near = np.sort(np.concatenate([taken_for[own] for own in pattern if own in taken_for]), axis=0)[::-1]
+        share = _share(pattern)
+        together = 1.0 if pattern.count("*") < 2 else inf
+        shares = np.clip(together - share * np.arange(len(near)), 0.0, share)
+        expected[row] = vehicles_per_day * (shares @ near)
         time.sleep(0)  # lets go of the interpreter's lock: others match meanwhile
     return np.minimum(expected, vehicles_per_day)
 
 
-def fitting_per_day(pattern: str, vehicles_per_day: float) -> float:
-    """How many vehicles a day fit a pattern, at most."""
-    return min(vehicles_per_day, vehicles_per_day / CARS * count_fitting(Pattern(pattern)))
+def fitting_per_day(pattern: str, vehicles_per_day: float) -> float | None:
+    """How many vehicles a day fit a pattern, at most, where the traffic is that of the country.
+
+    None: it takes in more than `WIDE_SHARE` of the cars. How many of these drive at a place nobody can tell from here.
+    """
+    share = _share(pattern)
+    return None if share > WIDE_SHARE else vehicles_per_day * share
+
+
+def _share(pattern: str) -> float:
+    """Of the country's cars or of its motorbikes, whichever is more, those that may fit, at most."""
+    cars = motorbikes = 0
+    for kinds, plates in count_by_kinds(Pattern(pattern)).items():
+        cars += plates * bool(kinds - _MOTORBIKE_KINDS)
+        motorbikes += plates * bool(kinds & _MOTORBIKE_KINDS)
+    return min(1.0, max(cars / CARS, motorbikes / MOTORBIKES))
 
 
 def accepted_for(plate: str, *, threshold: float, costs: Costs) -> tuple[Neighbour, ...]:

@@ -12,7 +12,7 @@ from anpr.errors import PlateError
 from anpr.plates.forms import Kind
 from anpr.plates.grammar import Reading, require
 from anpr.plates.patterns import is_pattern, parse_pattern
-from anpr.privacy import HIDDEN, Private
+from anpr.privacy import HIDDEN, Private, mask_plate
 from anpr.records import Severity
 
 COLUMNS = ("plate", "reason", "severity", "authority", "valid_from", "valid_until", "reference")
@@ -20,6 +20,9 @@ COLUMNS = ("plate", "reason", "severity", "authority", "valid_from", "valid_unti
 
 MAX_FIELD = 500
 """Characters that one field may have."""
+
+_SHORTEST_HIDDEN = 3
+"""Characters of a value that is hidden also where it stands without quotes."""
 
 SEVERITIES: dict[str, Severity] = {severity: severity for severity in get_args(Severity)}
 
@@ -38,23 +41,36 @@ class Problem:
     value: str
     what: str
     cure: str = ""
+    entry: int = 0
+    """Of a JSON file the number of the entry, from 1, for all may stand on one line; 0 elsewhere."""
+    plate: str = ""
+    """Of a JSON file what the entry has for a plate, if something else is wrong with it."""
 
     def __str__(self) -> str:
         column = f"{self.column}: " if self.column else ""
-        told = f"{self._place}{column}{self.what}" + (f" ({self.cure})" if self.cure else "")
+        told = f"{self._place(self.plate)}{column}{self.what}" + (f" ({self.cure})" if self.cure else "")
         # It quotes the file, which must not steer a terminal.
         return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in told)
 
     @property
     def masked(self) -> str:
-        """Where it is and of what kind, without anything of the file: for a log."""
+        """Where it is, of what kind, and the cure, without anything of the file: for a log."""
         column = f"{self.column}: " if self.column in COLUMNS else ""
-        what = self.what.replace(self.value, HIDDEN) if self.value else self.what
-        return f"{self._place}{column}{Private(what).masked}"
+        what, cure = map(self._hide, (self.what, self.cure))
+        plate = mask_plate(self.plate) if self.plate else ""
+        return f"{self._place(plate)}{column}{what}" + (f" ({cure})" if cure else "")
 
-    @property
-    def _place(self) -> str:
-        return f"line {self.line}: " if self.line else ""
+    def _hide(self, text: str) -> str:
+        """A text without what it quotes of the file."""
+        if len(self.value) >= _SHORTEST_HIDDEN:
+            text = re.sub(rf"(?<!\w){re.escape(self.value)}(?!\w)", HIDDEN, text)
+        return Private(text).masked
+
+    def _place(self, plate: str) -> str:
+        of_plate = f" ({plate})" if plate else ""
+        parts = (f"line {self.line}" if self.line else "", f"entry {self.entry}{of_plate}" if self.entry else "")
+        place = ", ".join(filter(None, parts))
+        return f"{place}: " if place else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from anpr.watch import rows
 from anpr.watch.columns import EMPTY, unknown_column
@@ -31,14 +34,15 @@ _LOOKAHEAD = 16
 
 def parse_json(data: bytes) -> Parsed:
     """What the bytes of a JSON file say."""
-    reader = RowReader()
+    reader = RowReader(numbered=True)
+    lines: list[int] = []
     head: dict[str, object] = {}
     head_lines: dict[str, int] = {}
     try:
         document = _Document(_decode(data))
         del data  # as large as the text
         if document.at("["):
-            _take_all(reader, document)
+            _take_all(reader, document, lines)
         elif document.at("{"):
             for key, line in document.members():
                 if key in head_lines:
@@ -47,7 +51,7 @@ def parse_json(data: bytes) -> Parsed:
                 if key == ENTRIES:
                     if not document.at("["):
                         raise Refused(Problem(line, ENTRIES, "", "should be an array", '"entries": [{"plate": "…"}]'))
-                    _take_all(reader, document)
+                    _take_all(reader, document, lines)
                 else:
                     head[key] = document.value()
             if ENTRIES not in head_lines:
@@ -57,7 +61,11 @@ def parse_json(data: bytes) -> Parsed:
         document.end()
     except Refused as refused:
         return Parsed.refused(refused.problems)
-    return reader.finish(head, head_lines)
+    parsed = reader.finish(head, head_lines)
+    of_entry = np.array([0, *lines], np.int32)
+    problems = tuple(replace(each, line=lines[each.entry - 1]) if each.entry else each for each in parsed.problems)
+    entries = replace(parsed.entries, lines=of_entry[parsed.entries.lines])
+    return replace(parsed, entries=entries, problems=problems)
 
 
 class _Broken(ValueError):
@@ -141,9 +149,14 @@ class _Document:
             yield key, line
 
     def items(self) -> Iterator[tuple[int, Any]]:
-        """The items of an array with their lines."""
-        for line in self._parts("[", "]"):
-            yield line, self.value(_AS_WRITTEN)
+        """The items of an array with their lines. Raises Refused, with the number of the item."""
+        number = 0
+        try:
+            for line in self._parts("[", "]"):
+                number += 1
+                yield line, self.value(_AS_WRITTEN)
+        except Refused as refused:
+            raise Refused(*(replace(problem, entry=number) for problem in refused.problems)) from refused
 
     def end(self) -> None:
         """Raises Refused if something follows."""
@@ -183,17 +196,19 @@ def _decode(data: bytes) -> str:
     return text
 
 
-def _take_all(reader: RowReader, document: _Document) -> None:
+def _take_all(reader: RowReader, document: _Document, lines: list[int]) -> None:
+    """Have the entries read, by their numbers, and note the line of each in `lines`."""
     numbers: list[int] = []
     columns: dict[str, list[str]] = {name: [] for name in COLUMNS}
     for line, item in document.items():
         if reader.rows + len(numbers) >= rows.MAX_ENTRIES:
             raise Refused(Problem(line, "", "", "the rows are too many", f"at most {rows.MAX_ENTRIES}"))
-        fields, problems = _fields(item, line)
+        lines.append(line)
+        fields, problems = _fields(item, number := len(lines))
         if problems:
             reader.refuse(*problems)
             continue
-        numbers.append(line)
+        numbers.append(number)
         for name, column in columns.items():
             column.append(fields.get(name, ""))
         if len(numbers) == rows.CHUNK:
@@ -202,19 +217,21 @@ def _take_all(reader: RowReader, document: _Document) -> None:
     reader.take(numbers, columns)
 
 
-def _fields(item: Any, line: int) -> tuple[dict[str, str], list[Problem]]:
+def _fields(item: Any, number: int) -> tuple[dict[str, str], list[Problem]]:
     """The fields of one entry; null means empty."""
     if not isinstance(item, dict):
-        return {}, [Problem(line, "", str(item)[:_MAX_SHOWN], "an entry should be an object", '{"plate": "…"}')]
-    problems = [unknown_column(name, line=line) for name in item if name not in COLUMNS]
+        what, shown = "an entry should be an object", str(item)[:_MAX_SHOWN]
+        return {}, [Problem(number, "", shown, what, '{"plate": "…"}', entry=number)]
+    problems = [unknown_column(name, line=number) for name in item if name not in COLUMNS]
     if "plate" not in item:
-        problems.append(Problem(line, "plate", "", "the entry has no plate", "add it"))
+        problems.append(Problem(number, "plate", "", "the entry has no plate", "add it"))
     fields = {}
     for name, value in item.items():
         if value is None:
             value = ""
         if not isinstance(value, str):
-            problems.append(Problem(line, name[:80], str(value)[:_MAX_SHOWN], "should be a text", "put it in quotes"))
+            problems.append(Problem(number, name[:80], str(value)[:_MAX_SHOWN], "should be a text", "put it in quotes"))
         else:
             fields[name] = value.strip()
-    return fields, problems
+    plate = fields.get("plate", "")[: rows.MAX_PLATE]
+    return fields, [replace(each, entry=number, plate="" if each.column == "plate" else plate) for each in problems]

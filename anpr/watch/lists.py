@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -275,10 +275,15 @@ def make_list(
     too_many = parsed.bad_rows > MAX_BAD * parsed.rows and not force
     if wrong or not parsed.usable or too_many:
         bad = f", {parsed.bad_rows} of {parsed.rows} rows are bad" if parsed.rows > 1 and parsed.bad_rows else ""
+        if bad and too_many:
+            bad += f", more than {MAX_BAD:.0%}".replace("%", " %")
+        forcible = too_many and parsed.usable and not wrong
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}{bad}"
         raise WatchListError(
             Private(f"{count}, first: {problems[0]}", masked=count),
             place=place,
+            cure="correct them, or import it with --force, which leaves them out" if forcible else "",
+            details=tuple(asdict(each) for each in problems),
             problems=tuple(Private(f"{place}: {each}", masked=f"{place}: {each.masked}") for each in problems),
         )
     return WatchList(

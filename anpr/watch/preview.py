@@ -23,7 +23,7 @@ class PreviewedEntry:
     """Other plates that match it though they were read for certain; of a pattern none, it means all that fit."""
     false_hits_per_day: float
     fitting_per_day: float | None
-    """Of a pattern: the vehicles that fit, at most; None of a plate."""
+    """Of a pattern: the vehicles that fit, at most; None of a plate, and where that depends on the place."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import product
 from math import inf, nan
@@ -25,6 +25,8 @@ MAX_ENTRIES = 2_000_000
 MAX_PATTERNS = 10_000
 MAX_PROBLEMS = 1_000
 """Problems told one by one; the rest is counted."""
+MAX_PLATE = 20
+"""Characters that are shown of what stands for a plate."""
 
 _USUAL = re.compile(r"([0-9]{2}[- ]?[A-Za-z]{1,2})([1-9](?=[- ]))?([- ]?)([0-9]{3}\.?[0-9]{2}|[0-9]{4})")
 """Province and letters, digit of the series, separator, order number."""
@@ -70,9 +72,13 @@ class Parsed:
 
 
 class RowReader:
-    """Takes rows, gives the entries."""
+    """Takes rows, gives the entries.
 
-    def __init__(self) -> None:
+    `numbered`: what it is given for lines are the numbers of the entries. Then its problems tell them.
+    """
+
+    def __init__(self, *, numbered: bool = False) -> None:
+        self._numbered = numbered
         self.problems: list[Problem] = []
         self.rows = 0
         self._bad_rows = 0
@@ -106,7 +112,7 @@ class RowReader:
         for row in np.flatnonzero((kinds == _ODD) | (severities == _ODD) | np.isnan(begins)).tolist():
             entry, wrong = read_entry({name: column[row] for name, column in columns.items()}, line=lines[row])
             if entry is None:
-                self._refuse(wrong)
+                self._refuse([self._placed(problem, written[row]) for problem in wrong])
                 good[row], plates[row] = False, ""
             else:
                 plates[row] = entry.plate
@@ -137,14 +143,15 @@ class RowReader:
         twins = tuple(_twins(entries))
         for twin, first in twins:
             line, plate = int(entries.lines[twin]), entries.plates[twin].decode()
-            what = f"{plate} is already on line {int(entries.lines[first])}"
+            already = f"entry {entries.lines[first]}" if self._numbered else f"on line {entries.lines[first]}"
+            what = f"{plate} is already {already}"
             other_kind = entries.kinds[twin] != entries.kinds[first]
             cure = (
                 f"write it once as {plate}, for vehicles of both kinds"
                 if other_kind
                 else "keep one, or part their times"
             )
-            self._refuse([Problem(line, "plate", plate, what, cure)])
+            self._refuse([self._placed(Problem(line, "plate", plate, what, cure), plate)])
         if twins:
             entries = entries.take(np.setdiff1d(np.arange(len(entries)), [twin for twin, _ in twins]))
         if len(entries.patterns) > MAX_PATTERNS:
@@ -154,6 +161,12 @@ class RowReader:
         if more := self._problem_count - len(problems):
             problems.append(Problem(0, "", "", f"and {more} more problems", "correct those above first"))
         return Parsed(entries, tuple(problems), self.rows, self._bad_rows, head=head or {}, head_lines=head_lines or {})
+
+    def _placed(self, problem: Problem, plate: str) -> Problem:
+        """With the number of its entry, and with the plate if that is not what it tells of."""
+        if not self._numbered:
+            return problem
+        return replace(problem, entry=problem.line, plate="" if problem.column == "plate" else plate[:MAX_PLATE])
 
     def _kind(self, plate: str) -> int:
         """The kind of a plate that is spelt as usual; `_ODD` if it is not, or may be wrong."""

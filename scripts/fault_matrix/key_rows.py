@@ -210,7 +210,7 @@ def flood(rig: Rig) -> None:
             lambda: line.counted("requests_refused", containing="too many"), NOTICED_SECONDS, "the flood counted"
         )
         line.outcome.notes["refused"] = line.counted("requests_refused", containing="too many")
-        line.outcome.notes["cut_off"] = line.counted("connections_cut", containing="too talkative")
+        line.outcome.notes["cut_off"] = line.counted("client_dropped", containing="too talkative")
         line.require(line.outcome.notes["cut_off"], "the flooding connection to be cut off")
         _require_no_downtime(line)
         line.finish()

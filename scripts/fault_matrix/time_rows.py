@@ -14,6 +14,7 @@ from scripts.fault_matrix.needs import faketime_library
 from scripts.fault_matrix.play import exchange
 from scripts.fault_matrix.stage import FIRST, SECOND, Stage
 from scripts.fault_matrix.storage_rows import require_pictures
+from scripts.fault_matrix.world import round_seconds
 
 HOUR, YEAR = 3600, 365 * 24 * 3600
 STEPPED_SECONDS = 3.0
@@ -21,6 +22,20 @@ STEPPED_SECONDS = 3.0
 COUNTED_SECONDS = 5.0
 GOES_ON_SECONDS = 10.0
 """Until the next vehicle is told: somebody must pass first."""
+MOST_LATE = 1
+"""Somebody may stand in view all the while."""
+RULES = "rules.toml"
+RULE = """
+[[rules]]
+name = "passed-before"
+vi = "đã qua trước đó"
+en = "passed before"
+severity = "INFO"
+message = { vi = "{plate}", en = "{plate}" }
+late = "skip"
+when = { seen = { within = "3m" } }
+"""
+"""True of whoever comes round again."""
 BOOT_SECONDS = 1000.0
 """What a box without a battery for its clock believes it is, since 1970."""
 
@@ -53,16 +68,31 @@ def set_clock(stage: Stage, clock: Path, seconds: int) -> None:
     again = stage.until(lambda: stage.heard_text(FIRST, since=began + STEPPED_SECONDS), GOES_ON_SECONDS)
     stage.require(again is not None, f"a vehicle told within {GOES_ON_SECONDS:g} s of the step")
     stage.recovered_in(None if again is None else time.monotonic() - began)
+    late = _late(stage)
     stage.wait(CALM_SECONDS)
+    if not seconds and (stage.folder / RULES).exists():
+        ruled = stage.until(lambda: _heard_rule(stage, since=began + STEPPED_SECONDS), GOES_ON_SECONDS)
+        stage.require(ruled is not None, f"the rule to remember who passed, within {GOES_ON_SECONDS:g} s of the step")
+        more = _late(stage) - late
+        stage.require(more <= MOST_LATE, "nobody to be taken for late once the clock is right", more)
+
+
+def _late(stage: Stage) -> float:
+    return stage.health.metric("anpr_passages_late_total") or 0.0
+
+
+def _heard_rule(stage: Stage, *, since: float) -> bool:
+    return any(at >= since and event["data"]["rule"] for at, event in stage.listener.messages("hit."))
 
 
 def jump(stage: Stage, steps: Sequence[int]) -> None:
-    """The clock is set wrong and set right again while all runs."""
+    """The clock is set wrong and set right again while all runs, and rules look back on who passed before."""
     clock = bend_clock(stage)
+    (stage.folder / RULES).write_text(RULE, encoding="utf-8")
     began = time.monotonic()
     stage.start_daemon()
     with ioc(stage):
-        stage.wait(CALM_SECONDS)
+        stage.wait(CALM_SECONDS + round_seconds())
         before = set(stage.daemon.children())
         for _ in range(stage.times):
             for step in steps:
@@ -123,16 +153,20 @@ _MUST = (
     " that the clock showed, nothing purged, all delivered"
 )
 
+_RULED = f'[rules]\nfolder = "{RULES}"\n'
+_MUST_RULED = f"{_MUST}; a rule remembers who passed before, and takes nobody for late, as soon as the clock is right"
 _ONE_DAY = "[store.retention]\npassages_days = 1\npassage_pictures_days = 1\nhits_days = 1\n"
 
 ROWS = (
     Fault(
         name="clock-hours", code="T1", needs=("faketime",), run=lambda stage: jump(stage, (2 * HOUR, -2 * HOUR)),
-        times=1, does="the wall clock is set two hours ahead and right again, then two hours back", must=_MUST,
+        times=1, store_keys=_RULED, must=_MUST_RULED,
+        does="the wall clock is set two hours ahead and right again, then two hours back",
     ),
     Fault(
         name="clock-years", code="T1", needs=("faketime",), run=lambda stage: jump(stage, (YEAR, -YEAR)),
-        times=1, store_keys=_ONE_DAY, does="the same with a year, on a box that keeps things for a day", must=_MUST,
+        times=1, store_keys=_ONE_DAY + _RULED, must=_MUST_RULED,
+        does="the same with a year, on a box that keeps things for a day",
     ),
     Fault(
         name="clock-1970", code="T1", needs=("faketime",), run=wrong_at_start,

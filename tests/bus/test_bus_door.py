@@ -107,7 +107,7 @@ def test_a_key_that_is_taken_away_ends_its_connections_and_no_others(town: Town,
     town.commit("s")
     assert seqs(town.take(ioc, 1)) == [1]
     (ring.clients / "stranger.key").unlink()
-    town.until(lambda: town.bus.counters.counts.get(("connections_cut", "key taken away")))
+    town.until(lambda: town.bus.counters.counts.get(("client_dropped", "key taken away")))
     town.commit("s")
     assert seqs(town.take(ioc, 1)) == [2]
     spied: list[object] = []
@@ -132,7 +132,7 @@ def test_who_has_not_said_whose_he_is_goes_too_when_a_key_is_taken_away(
     silent.connect(town.bus.reliable_endpoint)
     town.until(lambda: town.bus._delivery._bound.connections.count == 1)  # type: ignore[union-attr]
     (ring.clients / "ioc.key").unlink()
-    town.until(lambda: town.bus.counters.counts.get(("connections_cut", "key taken away")))
+    town.until(lambda: town.bus.counters.counts.get(("client_dropped", "key taken away")))
     silent.send(encode_frame(Hello(consumer="ioc", instance="x", session=1, window=1)))
     town.until(lambda: town.bus.counters.counts.get(("keys_refused", "taken away: ioc")))
     assert town.bus.counters.total("consumers_welcomed") == 0
@@ -151,7 +151,7 @@ def test_a_key_that_is_taken_away_while_the_boxs_own_cannot_be_read_ends_its_con
     own.rename(ring.folder / "away")
     (ring.clients / "ioc.key").unlink()
     town.until(lambda: not town.bus.standings[0].connected)
-    assert town.bus.counters.counts["connections_cut", "key taken away"] == 1
+    assert town.bus.counters.counts["client_dropped", "key taken away"] == 1
 
 
 def test_a_key_that_gets_another_name_ends_its_connections(town: Town, ring: KeyRing) -> None:
@@ -160,7 +160,7 @@ def test_a_key_that_gets_another_name_ends_its_connections(town: Town, ring: Key
     (ring.clients / "ioc.key").rename(ring.clients / "mqtt.key")
     with pytest.raises(BusError, match="belongs to another name"):
         town.take(ioc, 1)
-    assert town.bus.counters.counts["connections_cut", "key taken away"] == 1
+    assert town.bus.counters.counts["client_dropped", "key taken away"] == 1
 
 
 def test_a_link_that_leads_nowhere_keeps_no_key_alive(town: Town, ring: KeyRing) -> None:
@@ -187,7 +187,7 @@ def test_a_client_rotates_its_key_without_a_moment_away(town: Town, ring: KeyRin
     told: list[object] = []
     town.until(lambda: (told.extend(iter(old.take, None)), seqs(told) == [1])[1])
     (ring.clients / "ioc.key").unlink()
-    town.until(lambda: town.bus.counters.counts.get(("connections_cut", "key taken away")))
+    town.until(lambda: town.bus.counters.counts.get(("client_dropped", "key taken away")))
     town.commit("s")
     found: list[object] = []
     town.until(lambda: (found.extend(iter(new.take, None)), len(seqs(found)) == 2)[1])

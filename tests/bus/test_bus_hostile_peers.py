@@ -43,7 +43,7 @@ def test_500_half_open_connections_are_bounded_and_a_consumer_still_gets_in(
         opened.enter_context(connect(endpoint))
         ours += 1
         guarded.turn()
-    guarded.until(lambda: guarded.bus.counters.counts.get(("connections_cut", "too many"), 0) >= 500 - 64)
+    guarded.until(lambda: guarded.bus.counters.counts.get(("client_dropped", "too many"), 0) >= 500 - 64)
     guarded.until(lambda: open_files() - before - ours <= 64 + 8)
     late = guarded.subscriber(keys=ring.client("ioc"))  # the newer of one name wins
     assert seqs(guarded.take(late, 1)) == [1]
@@ -79,8 +79,8 @@ def test_a_subscriber_that_talks_without_end_is_cut_off(opened: ExitStack) -> No
     talker.connect(town.bus.endpoint)
     for number in range(400):
         talker.subscribe(f"{number}.".encode())
-    town.until(lambda: town.bus.counters.counts.get(("connections_cut", "too talkative")))
-    assert town.bus.counters.counts["connections_cut", "too talkative"] >= 1
+    town.until(lambda: town.bus.counters.counts.get(("client_dropped", "too talkative")))
+    assert town.bus.counters.counts["client_dropped", "too talkative"] >= 1
 
 
 def test_a_frozen_subscriber_is_counted_and_loses_only_its_own(
@@ -122,7 +122,7 @@ def test_a_publisher_in_the_clear_cuts_off_who_is_too_many() -> None:
             opened.enter_context(connect(publisher.endpoint))
         for _ in range(2000):
             door.turn()
-            if door.counters.total("connections_cut") == 7:
+            if door.counters.total("client_dropped") == 7:
                 break
             threading.Event().wait(0.001)
         assert publisher.subscribers == 3

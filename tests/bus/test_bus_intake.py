@@ -90,7 +90,7 @@ def test_connections_are_bounded_and_a_sender_still_gets_in(intake: Intake) -> N
             opened.enter_context(socket.create_connection(place))
         assert hand_in(intake.endpoint, {"id": "c"}) == "c"
         until = time.monotonic() + 10.0
-        while intake.counters.counts.get(("connections_cut", "too many"), 0) < 200 - 64 - 1:
+        while intake.counters.counts.get(("client_dropped", "too many"), 0) < 200 - 64 - 1:
             assert time.monotonic() < until, "they are not cut off"
             time.sleep(0.01)
 

@@ -84,7 +84,7 @@ def test_a_flood_of_hellos_is_bounded_told_once_and_starves_nobody(opened: ExitS
     with capture_logs() as logs:
         for number in range(400):
             raw.say(encode_frame(Hello(consumer="ioc", instance="x", session=number, window=1)))
-        town.until(lambda: town.bus.counters.counts.get(("connections_cut", "too talkative")))
+        town.until(lambda: town.bus.counters.counts.get(("client_dropped", "too talkative")))
         town.commit("s")
         assert seqs(town.take(town.subscriber(), 1)) == [1]
     counts = town.bus.counters.counts
@@ -103,7 +103,7 @@ def test_progress_that_brings_nothing_is_a_flood_too(opened: ExitStack, town: To
     assert isinstance(decode_reply(raw.hear()[0]), Welcome)
     for _ in range(300):
         raw.say(encode_frame(Progress(session=1, taken=0)))
-    town.until(lambda: town.bus.counters.counts.get(("connections_cut", "too talkative")))
+    town.until(lambda: town.bus.counters.counts.get(("client_dropped", "too talkative")))
     town.until(lambda: not town.bus.standings[0].connected)
 
 

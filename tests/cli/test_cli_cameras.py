@@ -90,7 +90,7 @@ def test_a_camera_that_breaks_off_is_told_and_the_others_still_looked_at(
     assert isinstance(told.exception, SystemExit)
     mute, brief, last = map(json.loads, told.stdout.splitlines())
     assert "size" not in mute
-    assert "reset" in mute["problems"][0]
+    assert "the connection broke" in mute["problems"][0]
     assert mute["problems"][0].startswith("mute rtsp://")
     for facts in (brief, last):
         assert facts["size"] == "320x240"

@@ -143,3 +143,24 @@ def test_without_a_site_only_the_machine_is_examined(
     assert "camera" not in out
     wrong = [line for line in out.splitlines() if line.startswith("✖")]
     assert (code == 1) == bool(wrong)
+
+
+def test_rules_that_can_never_be_true_at_a_site_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule = """[[rules]]
+name = "stolen"
+vi = "xe"
+en = "stolen"
+severity = "CHECK"
+message = { vi = "-", en = "-" }
+when = { listed = { list = "stolen" } }
+"""
+    (tmp_path / "rules.toml").write_text(rule)
+    cv2.imwrite(str(tmp_path / "good.png"), np.zeros((32, 64, 3), np.uint8))
+    camera = '[rules]\nfolder = "rules.toml"\n[[cameras]]\nid = "good"\nfile = "good.png"\n'
+    site = tmp_path / "site.toml"
+    site.write_text(SITE.partition("[[cameras]]")[0].format(port="*") + camera)
+    told = found(monkeypatch, capsys, site)["rules"]
+    assert told["ok"]
+    assert told["what"] == "no mistakes; silent at this site: stolen: list stolen: none of this name holds at the site"

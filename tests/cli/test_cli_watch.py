@@ -6,7 +6,6 @@ from typer.testing import CliRunner
 
 from anpr import assets
 from anpr.cli.watch import app
-from anpr.errors import WatchListError
 
 RUNNER = CliRunner()
 TWO_HUNDRED = "\n".join(f"30A{number:05}" for number in range(1, 201))
@@ -95,12 +94,62 @@ def test_a_dry_run_names_the_plates_and_changes_nothing(tmp_path: Path) -> None:
     assert (active / "stolen.csv").read_bytes() == before
 
 
-def test_import_of_a_bad_file_raises_for_main_to_tell(tmp_path: Path) -> None:
+def test_a_refused_import_says_why_and_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "stolen.csv"
-    path.write_text("plate\nnonsense\n")
-    result = RUNNER.invoke(app, ["import", str(path), "--into", str(tmp_path / "active")])
-    assert isinstance(result.exception, WatchListError)
+    path.write_text(f"plate\n{TWO_HUNDRED}\n13A-123.45\nnonsense\n30A-12O4\n")
+    arguments = ["import", str(path), "--into", str(tmp_path / "active"), "--name", "seized"]
+    result = RUNNER.invoke(app, arguments)
+    assert result.exit_code == 78
     assert not (tmp_path / "active").exists()
+    checked = invoke("check", path)[1].splitlines()
+    assert result.stdout.splitlines() == checked
+    assert checked[0].startswith(f"{path}: line 202: plate: '13A12345' is no Vietnamese plate")
+    assert result.stderr == (
+        f"anpr: {path}: 3 problems, 3 of 203 rows are bad, more than 1 % "
+        "(correct them, or import it with --force, which leaves them out)\n"
+    )
+    told = json.loads(RUNNER.invoke(app, [*arguments, "--json"]).stdout)
+    assert told["list"] == "seized"
+    assert "3 of 203 rows are bad, more than 1 % (correct them, or import it with --force" in told["refused"]
+    assert [problem["line"] for problem in told["problems"]] == [202, 203, 204]
+    assert invoke(*arguments, "--force")[0] == 0
+
+
+def test_an_import_that_nothing_can_force_does_not_offer_it(tmp_path: Path) -> None:
+    path = tmp_path / "stolen.csv"
+    path.write_bytes(b"\xff\xfep\0l\0")
+    result = RUNNER.invoke(app, ["import", str(path), "--into", str(tmp_path)])
+    assert result.exit_code == 78
+    assert "the file is UTF-16" in result.stdout
+    assert "--force" not in result.output
+
+
+def test_a_refused_import_without_bad_rows_is_json_too(tmp_path: Path) -> None:
+    path, active = tmp_path / "stolen.csv", tmp_path / "active"
+    path.write_text(f"plate\n{TWO_HUNDRED}\n")
+    invoke("import", path, "--into", active)
+    path.write_text("plate\n30A00001\n")
+    result = RUNNER.invoke(app, ["import", str(path), "--into", str(active), "--json"])
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["problems"]) == (78, [])
+    assert told["refused"].endswith(
+        "199 of 200 active plates would vanish (check that the file is whole, or import it with --force)"
+    )
+
+
+def test_an_entry_of_a_json_list_on_one_line_has_a_place(tmp_path: Path) -> None:
+    path = tmp_path / "stolen.json"
+    entries = [{"plate": "30A-123.45"}, {"plate": "30A-123.46", "severity": "loud"}, {"plate": True}]
+    path.write_text(json.dumps(entries))
+    assert invoke("check", path)[1].splitlines() == [
+        f"{path}: line 1, {problem}"
+        for problem in (
+            "entry 2 (30A-123.46): severity: unknown severity 'loud' (one of INFO, CHECK, ALERT, or empty)",
+            "entry 3: plate: should be a text (put it in quotes)",
+        )
+    ]
+    first, second = json.loads(invoke("check", path, "--json")[1])["problems"]
+    assert (first["entry"], first["plate"], second["entry"], second["plate"]) == (2, "30A-123.46", 3, "")
 
 
 def test_diff_of_two_files(tmp_path: Path) -> None:

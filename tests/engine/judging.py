@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from making_records import make_hit, make_sighting
 
-from anpr.clock import ManualClock
+from anpr.clock import Clock, ManualClock
 from anpr.engine.judge import Judge
 from anpr.records import Hit, Sighting
 from anpr.rules.book import RuleBook
@@ -64,10 +64,10 @@ def rule_book() -> RuleBook:
     return rule_set.book(places=places, registers=Lookups(ManualClock()))
 
 
-def judge_of(store: Store) -> Judge:
+def judge_of(store: Store, clock: Clock | None = None) -> Judge:
     """A judge with fresh counters."""
     book = rule_book()
-    return Judge(RuleBook(book.rules), store, lateness_seconds=LATENESS)
+    return Judge(RuleBook(book.rules), store, lateness_seconds=LATENESS, clock=clock)
 
 
 def listed_hits(sighting: Sighting) -> tuple[Hit, ...]:
@@ -88,6 +88,11 @@ def listed_hits(sighting: Sighting) -> tuple[Hit, ...]:
 
 def arrivals_of(rng: random.Random, *, vehicles: int = 25) -> list[Sighting]:
     """Revisions of sightings as they come: each within the lateness, those of one sighting in their order."""
+    return [sighting for _, sighting in timed_arrivals_of(rng, vehicles=vehicles)]
+
+
+def timed_arrivals_of(rng: random.Random, *, vehicles: int = 25) -> list[tuple[float, Sighting]]:
+    """The same, each with the seconds since STANDING at which it comes."""
     told: list[tuple[float, Sighting]] = []
     for _ in range(vehicles):
         seconds = round(rng.uniform(0.0, 150.0), 1)
@@ -117,12 +122,20 @@ def arrivals_of(rng: random.Random, *, vehicles: int = 25) -> list[Sighting]:
             if sighting.state == "withdrawn":
                 break
     end = make_sighting(id="f" * 32, seen_seconds=STANDING + 5000.0, text="51F67890", camera_id="end")
-    return [sighting for _, sighting in sorted(told, key=lambda each: each[0])] + [end]
+    return [*sorted(told, key=lambda each: each[0]), (5000.0, end)]
+
+
+def follow_clock(judge: Judge) -> None:
+    """What the hub does many times a second."""
+    while judge.clock_was_set:
+        for _ in judge.follow_clock():
+            pass
 
 
 def play(store: Store, judge: Judge, arrivals: Iterable[Sighting]) -> None:
     """Judge and commit as the hub does."""
     for sighting in arrivals:
+        follow_clock(judge)
         listed = listed_hits(sighting)
         gone = [
             withdraw_hit(hit, revision=sighting.revision)

@@ -13,7 +13,7 @@ from anpr.clock import ManualClock, SystemClock
 from anpr.config.site import Listed
 from anpr.engine import hub as hub_module
 from anpr.engine.box import load_lists, open_hub
-from anpr.engine.hub import Hub
+from anpr.engine.hub import FAULT_TOLD_SECONDS, Hub
 from anpr.engine.messages import Passage
 from anpr.errors import StoreError, WatchListError
 from anpr.records import CoverageGap, Event, Hit, Sighting
@@ -273,13 +273,17 @@ def test_a_fault_while_rules_judge_costs_neither_the_sighting_nor_its_list_hits(
         raise ZeroDivisionError
 
     monkeypatch.setattr(judge, "judge", fail)
-    hub = Hub(store, matcher("30A-123.45"), None, clock=ManualClock(), judge=judge)
+    clock = ManualClock()
+    hub = Hub(store, matcher("30A-123.45"), None, clock=clock, judge=judge)
     for passage in passages():
         hub.take(passage)
     hub.finish()
     (hit,) = store.hits_of(passages()[1].sighting.id)
     assert (hit.rule, hit.state) == ("", "final")
-    assert hub.counters.counts["judgements_failed", "ZeroDivisionError"] == 2
+    assert hub.counters.counts["judgements_failed", ""] == 2
+    assert hub.judging_fault == "ZeroDivisionError"
+    clock.advance(FAULT_TOLD_SECONDS + 1)
+    assert hub.judging_fault == ""
 
 
 def test_a_rule_that_waits_raises_its_hit_on_the_passage_it_waited_for(store: Store) -> None:

@@ -121,7 +121,7 @@ def test_a_list_that_is_bad_at_the_start_is_taken_once_it_is_corrected(box: Box)
     box.write(content=BAD)
     plates, refused = box.start(run=4)
     assert plates == TEN_PLATES
-    assert refused == {"stolen": "2 problems, 2 of 2 rows are bad"}
+    assert refused == {"stolen": "2 problems, 2 of 2 rows are bad, more than 1 %"}
     assert "list_refused" in box.events()
     box.write(*TEN, "30A-999.99")
     assert box.start() == ((*TEN_PLATES, "30A99999"), {})

@@ -143,7 +143,7 @@ def test_a_refused_file_leaves_the_list_and_is_told_once(box: Box, content: str,
     with capture_logs() as logs:
         box.run(6)
     assert box.hub.matcher is before
-    assert box.hub.counters.counts == {("lists_refused", "file"): 1}
+    assert box.hub.counters.counts == {("watchlist_reload_failed", "file"): 1}
     (told,) = (each for each in logs if each["event"] == "list_refused")
     assert told["list"] == "stolen"
     assert why in told["problem"]
@@ -230,7 +230,7 @@ def test_a_fault_of_ours_is_told_and_leaves_the_lists(box: Box, monkeypatch: pyt
         box.run()
     assert box.hub.matcher is before
     assert [each["event"] for each in logs] == ["lists_failed"]
-    assert box.hub.counters.counts == {("lists_refused", "failure"): 1}
+    assert box.hub.counters.counts == {("watchlist_reload_failed", "failure"): 1}
     assert box.keeper.refused["stolen"] == "a fault of the program: MemoryError"
 
 

@@ -175,6 +175,7 @@ def test_prometheus_reads_it_and_finds_every_count(box: Box) -> None:
         hub=box.hub.totals(),
         latency=box.hub.latencies,
         commit=box.hub.store.commit_seconds,
+        hits=box.hub.hit_latencies,
     ).decode()
     samples = {
         (sample.name, *sorted(sample.labels.values())): sample.value
@@ -215,6 +216,6 @@ def test_a_refused_and_an_expired_list_are_told(tmp_path: Path) -> None:
         "list stolen keeps its old content, a new file was refused (anpr watch check tells more)",
         "list stolen has expired",
     ]
-    text = expose(health, cameras={}, hub=Counters(), latency=Histogram(), commit=Histogram()).decode()
-    assert 'anpr_watchlist_refused{list="stolen"} 1.0' in text
+    text = expose(health, cameras={}, hub=Counters(), latency=Histogram(), commit=Histogram(), hits={}).decode()
+    assert 'anpr_config_last_reload_success{of="list stolen"} 0.0' in text
     assert 'anpr_watchlist_rows_left_out{list="stolen"} 2.0' in text

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anpr.errors import PlateError
-from anpr.plates.patterns import Pattern, count_fitting, is_pattern, parse_pattern
+from anpr.plates.patterns import Pattern, count_by_kinds, is_pattern, parse_pattern
 from anpr.plates.provinces import codes
 
 
@@ -72,6 +72,21 @@ def test_matching_is_that_of_its_definition(text: str, plate: str) -> None:
         return bool(rest) and pattern[0] in ("?", rest[0]) and fits(pattern[1:], rest[1:])
 
     assert Pattern(text).matches(plate) == fits(text, plate)
+
+
+def count_fitting(pattern: Pattern) -> int:
+    return sum(count_by_kinds(pattern).values())
+
+
+def test_the_plates_that_fit_are_counted_by_the_kinds_that_share_them() -> None:
+    assert count_by_kinds(Pattern("30A1234?")) == {frozenset({"car", "motorbike"}): 10}
+    assert count_by_kinds(Pattern("30A01?34")) == {frozenset({"car"}): 10}
+    of_each = dict.fromkeys(("car", "motorbike", "special"), 0)
+    for kinds, plates in count_by_kinds(Pattern("30A*")).items():
+        for kind in kinds & of_each.keys():
+            of_each[kind] += plates
+    assert of_each["car"] == 99_999 + 9_999
+    assert of_each["motorbike"] > 9 * 99_999
 
 
 def test_the_plates_that_fit_are_counted_once_each() -> None:

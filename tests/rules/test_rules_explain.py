@@ -1,4 +1,4 @@
-"""Rules as sentences, and what a site can never know."""
+"""Rules as sentences."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from making_rules import PLACES, rule_text
 
 from anpr import assets
 from anpr.rules.compile import DEEP_PREDICATES
-from anpr.rules.explain import Known, explain, silences
+from anpr.rules.explain import explain
 from anpr.rules.language import Condition
 from anpr.rules.load import RuleSet, load_rules
 from anpr.rules.passage import PASSAGE_PREDICATES
-from anpr.rules.places import Place, Places
 from anpr.rules.sentences import SAID_PREDICATES
+from anpr.rules.silence import Known
 from anpr.rules.wording import NOTHING, date_of, duration, number, one_of, percent, same
 
 Load = Callable[..., RuleSet]
-EMPTY_ZONE = '\n[[zones]]\nname = "exits"\nvi = "lối ra"\nen = "exits"\n'
 
 
 def test_every_predicate_is_compiled_and_said() -> None:
@@ -74,58 +73,6 @@ def test_all_shipped_rules_can_be_said(language: int) -> None:
         lines = explain(name, rules, Known(PLACES))[language]
         assert len(lines) >= 7
         assert not any("None" in line or "()" in line for line in lines), lines
-
-
-@pytest.mark.parametrize(
-    ("when", "reasons", "silent"),
-    [
-        ('{ kind = "car" }', [], False),
-        ('{ vehicle_class = "truck" }', ["vehicle class: no camera tells it"], True),
-        ("{ speed_kmh = { min = 150 } }", ["speed: no camera tells it"], True),
-        ('{ lane = "1" }', ["lane: no camera tells it"], True),
-        ('{ not = { vehicle_class = "truck" } }', ["vehicle class: no camera tells it"], True),
-        ('{ any = [{ vehicle_class = "truck" }, { kind = "car" }] }', ["vehicle class: no camera tells it"], False),
-        ('{ not = { vehicle_class = "truck", kind = "car" } }', ["vehicle class: no camera tells it"], False),
-        ('{ lookup = { from = "registry", known = true } }', ["register registry: not set up"], True),
-        ("{ declared = {} }", ["declarations: the site has none"], True),
-        ('{ bound = "in" }', ["bound: no camera has inbound"], True),
-        ('{ seen = { within = "1h", bound = "in" } }', ["bound: no camera has inbound"], True),
-        ('{ not = { seen = { within = "1h", bound = "in" } } }', ["bound: no camera has inbound"], False),
-        (
-            '{ travel = { within = "1h", faster_than_kmh = 180 } }',
-            ["road distance between any two cameras"],
-            True,
-        ),
-        ('{ zone = "exits" }', ["the exits (exits): the zone is empty"], True),
-        ('{ not = { zone = "exits" } }', ["the exits (exits): the zone is empty"], False),
-        ('{ seen = { within = "1h", zone = "exits" } }', ["the exits (exits): the zone is empty"], True),
-        ('{ order = { within = "1h", zones = ["exits", "exits"] } }', ["the exits (exits): the zone is empty"], True),
-        ('{ all = [{ kind = "car" }, { lane = "1" }] }', ["lane: no camera tells it"], True),
-    ],
-)
-def test_what_a_bare_site_cannot_know(load: Load, when: str, reasons: list[str], silent: bool) -> None:
-    rules = load(rule_text(when) + EMPTY_ZONE)
-    told, is_silent = silences(rules.rules["rule"], Known(Places.of([Place(camera_id="a")])), rules.zones)
-    assert [each.en for each in told] == reasons
-    assert is_silent is silent
-    lines = explain("rule", rules, Known(Places.of([Place(camera_id="a")])))[1]
-    assert (lines[-1] == "→ the rule is silent at this site") is silent
-
-
-def test_an_exemption_that_is_unknown_silences_the_rule(load: Load) -> None:
-    rules = load(rule_text('{ kind = "car" }', "unless = { declared = {} }"))
-    assert silences(rules.rules["rule"], Known(PLACES), rules.zones)[1]
-
-
-def test_a_site_that_knows_it_all(load: Load) -> None:
-    rules = load(
-        rule_text(
-            '{ bound = "in", vehicle_class = "truck", declared = {}, lookup = { from = "registry", known = true }, '
-            'travel = { within = "1h", faster_than_kmh = 180 } }'
-        )
-    )
-    known = Known(PLACES, registers={"registry"}, declarations=True, fields={"vehicle_class"})
-    assert silences(rules.rules["rule"], known, rules.zones) == ([], False)
 
 
 @pytest.mark.parametrize(

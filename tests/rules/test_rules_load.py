@@ -182,7 +182,28 @@ def test_a_template_is_checked(tmp_path: Path, template: str, expected: str) -> 
         ('{ province_zone = "epidemic", seen = { within = "6h", at_most_times = 0 } }', True),
         ('{ province_zone = "epidemic", seen = { within = "6h" } }', False),
         ('{ province_zone = "epidemic", any = [{ listed = {} }, { declared = { valid = false } }] }', False),
-        ('{ not = { province_zone = "epidemic" }, kind = "motorbike" }', False),
+        ('{ province_zone = "epidemic", declared = { origin_zone = "epidemic" } }', False),
+        ('{ province_zone = "epidemic", declared = { type = "khaibao", valid = true, within = "2h" } }', True),
+        ("{ declared = { origin_is_plate_province = false } }", True),
+        ("{ declared = { origin_is_plate_province = false, persons_more_than = 1 } }", False),
+        ('{ not = { province_zone = "epidemic" }, kind = "motorbike" }', True),
+        ('{ not = { province = "Thái Nguyên" } }', True),
+        ('{ not = { not = { code = "98" } } }', True),
+        ('{ not = { not = { code = "98", listed = {} } } }', False),
+        ('{ code = "98", lookup = { from = "registry", known = false } }', True),
+        ('{ code = "98", not = { lookup = { from = "registry", known = false } } }', False),
+        ('{ code = "98", lookup = { from = "registry", field = "status", is_not = ["ok"] } }', True),
+        ('{ code = "98", not = { lookup = { from = "registry", field = "status", is_not = ["lost"] } } }', False),
+        ('{ code = "98", lookup = { from = "registry", field = "status", is = ["lost"] } }', False),
+        ('{ code = "98", not = { listed = { list = "residents" } } }', True),
+        ('{ code = "98", not = { seen = { within = "6h" } } }', True),
+        ('{ code = "98", not = { seen = { within = "6h", at_most_times = 2 } } }', False),
+        (
+            '{ code = "98", zone = "epidemic", camera = "km3", lane = "1", speed_kmh = { min = 120 } }',
+            True,
+        ),
+        ('{ not = { any = [{ not = { listed = {} } }, { not = { code = "98" } }] } }', False),
+        ('{ not = { all = [{ not = { listed = {} } }, { not = { code = "98" } }] } }', True),
         ('{ kind = "motorbike" }', False),
     ],
 )
@@ -196,6 +217,51 @@ def test_the_plates_province_alone_is_never_an_alert(tmp_path: Path, load: Load,
         )
     else:
         assert load(alert).rules["rule"].severity == "ALERT"
+
+
+@pytest.mark.parametrize(
+    ("when", "unless", "wrong"),
+    [
+        ('{ direction = "approaching" }', '{ code = ["20", "97"] }', True),
+        ('{ direction = "approaching" }', '[{ listed = { list = "supply" } }, { province = "Thái Nguyên" }]', True),
+        ('{ direction = "approaching" }', '{ code = "20", listed = { list = "supply" } }', True),
+        ('{ direction = "approaching" }', '{ plate = "20*" }', True),
+        ('{ direction = "approaching" }', '{ not = { plate = "20A-123.45" } }', True),
+        ('{ direction = "approaching" }', '{ plate = ["20A-123.45", "20A-123.46"] }', False),
+        ('{ direction = "approaching" }', '{ code = "80" }', False),
+        ('{ direction = "approaching" }', '{ listed = { list = "supply" } }', False),
+        ('{ seen = { within = "6h" } }', '{ code = ["20", "97"] }', False),
+    ],
+)
+def test_nor_is_it_by_an_exemption(tmp_path: Path, load: Load, when: str, unless: str, wrong: bool) -> None:
+    alert = rule_text(when, f"unless = {unless}", severity="ALERT")
+    if wrong:
+        (problem,) = problems_of(tmp_path, alert)
+        assert problem.startswith("6:12: the plate's province alone must not raise an ALERT")
+    else:
+        assert load(alert).rules["rule"].severity == "ALERT"
+
+
+def test_nor_is_it_by_a_rule_that_silences(tmp_path: Path, load: Load) -> None:
+    alert = rule_text('{ direction = "approaching" }', name="all", severity="ALERT")
+    residents = rule_text('{ code = ["20", "97"] }', 'silent = true\nsuppresses = "all"')
+    assert problems_of(tmp_path, alert + residents) == [
+        "19:14: so the plate's province alone would decide whether rule 'all' raises an ALERT (rule 'all' needs one of "
+        "listed, seen, order, dwell, travel, convoy, declared, lookup, or is no ALERT)"
+    ]
+    seen = rule_text('{ seen = { within = "6h" } }', name="all", severity="ALERT")
+    assert load(seen + residents).rules.keys() == {"all", "rule"}
+    assert load(alert.replace("ALERT", "CHECK") + residents).rules.keys() == {"all", "rule"}
+    guests = rule_text("{ listed = {} }", 'silent = true\nsuppresses = "all"')
+    assert load(alert + guests).rules.keys() == {"all", "rule"}
+
+
+def test_province_does_not_raise_another_rule_to_alert(tmp_path: Path) -> None:
+    text = rule_text('{ direction = "approaching" }', 'raises_with = ["other"]') + rule_text(
+        '{ code = "98" }', name="other"
+    )
+    (problem,) = problems_of(tmp_path, text)
+    assert problem.startswith("9:16: rule 'other' has no evidence beyond the plate's province to raise this one")
 
 
 def test_province_rises_to_alert_only_with_evidence(tmp_path: Path, load: Load) -> None:
@@ -227,6 +293,53 @@ def test_all_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         "enabled, late, message, min_probability, name, raised_severity, raises_with, severity, silent, suppresses, "
         "unless, valid_from, valid_until, vi, wait, when)",
     ]
+
+
+def test_what_well_formed_rules_say_is_checked_though_others_are_not_well_formed(tmp_path: Path) -> None:
+    bad = [
+        rule_text('{ kind = "cra" }', name="a"),
+        rule_text('{ zone = "x", province_zone = "half" }', 'raises_with = ["a", "rull"]', vi="{plat}", name="b"),
+        rule_text('{ code = "98" }', name="c", severity="ALERT"),
+        rule_text('{ kind = "car" }', name="a"),
+        rule_text('{ kind = "car" }', "wiat = '2h'", name="c"),
+        '[[zones]]\nname = "half"\nvi = "z"\nen = "z"\ncolour = 1\n',
+    ]
+    problems = problems_of(tmp_path, "".join(bad))
+    assert [problem.split(" (")[0] for problem in problems] == [
+        "7:17: rules.when.kind cannot be 'cra'",
+        "16:17: no zone 'x'",
+        "17:18: no predicate of this rule tells {plat}",
+        "18:21: no rule 'rull'",
+        "24:12: the plate's province alone must not raise an ALERT",
+        f"30:8: rule 'a' is there already, in {tmp_path}/bad.toml:2",
+        f"39:8: rule 'c' is there already, in {tmp_path}/bad.toml:20",
+        "45:1: unknown key 'wiat'",
+        "50:1: unknown key 'colour'",
+    ]
+
+
+@pytest.mark.parametrize(
+    "half", ["[[zone]]\nname = 'x'\n", "[[zones]]\nnmae = 'x'\nvi = 'x'\nen = 'x'\n", "zones = 3\n"]
+)
+def test_no_name_is_called_missing_that_may_stand_in_what_is_wrong(tmp_path: Path, half: str) -> None:
+    text = rule_text('{ zone = "x" }', vi="{plat}")
+    problems = problems_of(tmp_path, half + text if half.startswith("zones") else text + half)
+    assert any("no predicate of this rule tells {plat}" in problem for problem in problems)
+    assert not any("no zone" in problem for problem in problems)
+
+
+def test_fixtures_are_no_rules(tmp_path: Path) -> None:
+    file = tmp_path / "x.test.toml"
+    file.write_text("[[cases]]\n")
+    (tmp_path / "b.toml").write_text(rule_text('{ zone = "x" }', vi="{plat}"))
+    with pytest.raises(ConfigError) as caught:
+        load_rules([file, tmp_path / "b.toml"])
+    first, second = caught.value.problems
+    assert first == (
+        f"{file}: a file of fixtures, which test rules, and no rule file "
+        f"(`anpr rules test {tmp_path}` runs it; check x.toml)"
+    )
+    assert "{plat}" in second
 
 
 def test_a_name_stands_once(tmp_path: Path) -> None:

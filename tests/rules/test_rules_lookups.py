@@ -8,11 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from anpr.clock import ManualClock
 from anpr.errors import ConfigError
 from anpr.rules.lookups import KEPT_SECONDS, REST_SECONDS, Lookups, Record
 from anpr.rules.registers import MOST_ANSWER_BYTES, http_register, parse_register
+from anpr.rules.values import MOMENT
 
 
 class Register:
@@ -100,6 +102,16 @@ def test_a_failure_is_unknown_and_counted() -> None:
         assert lookups.ask("r", "29A12345") == {"status": "ok"}
     finally:
         lookups.close()
+
+
+def test_what_nobody_can_read_is_counted_and_told_once() -> None:
+    lookups = Lookups(ManualClock())
+    with capture_logs() as logged:
+        for name in ("until", "until", "tonnes"):
+            lookups.tell_unreadable("r", name, MOMENT)
+    assert lookups.counters.counts == {("lookups_unknown", "unreadable"): 3}
+    assert [entry["event"] for entry in logged] == ["register_unreadable"] * 2
+    assert logged[0]["problem"].startswith("until is not a date (day/month/year like 31/03/2026")
 
 
 def test_a_register_that_never_answers_does_not_hold_up_the_end() -> None:

@@ -10,12 +10,12 @@ from making_rules import rule_text, sighting
 from typer.testing import CliRunner
 
 from anpr.cli import application, exits
-from anpr.clock import ManualClock
+from anpr.clock import ManualClock, SystemClock
 from anpr.config import load_site
 from anpr.errors import ConfigError, DeclarationError
-from anpr.rules.explain import silences
 from anpr.rules.memory import MemoryHistory
 from anpr.rules.opening import JOURNAL, Flaws, flaws_of, known_of, load_site_rules, open_rules, places_of
+from anpr.rules.silence import silence_of
 
 SITE = """
 [box]
@@ -175,10 +175,48 @@ def test_what_a_site_knows(site: Path) -> None:
     config = load_site(site, environment=None)
     assert config.rules is not None
     rules = load_site_rules(config.rules)
-    assert not any(silences(rule, known_of(config), rules.zones)[1] for rule in rules.rules.values())
+    known = known_of(config, now_seconds=0.0)
+    assert not any(silence_of(rule, known, rules.zones).causes for rule in rules.rules.values())
     site.write_text(SITE)
-    known = known_of(load_site(site, environment=None))
-    assert all(silences(rule, known, rules.zones)[1] for rule in rules.rules.values())
+    known = known_of(load_site(site, environment=None), now_seconds=0.0)
+    assert all(silence_of(rule, known, rules.zones).causes for rule in rules.rules.values())
+
+
+def test_rules_that_can_never_be_true_are_told_and_are_no_mistake(site: Path) -> None:
+    stolen = rule_text('{ listed = { list = "stolen" } }', name="stolen")
+    colour = rule_text('{ lookup = { from = "registry", field = "colour", is = "red" } }', name="colour")
+    (site.parent / "rules/two.toml").write_text(stolen + colour)
+    (site.parent / "xe.csv").write_text("plate,reason\n30A-123.45,x\n")
+    lists = '[[lists]]\nname = "xe-mat-cap"\nfile = "xe.csv"\n'
+    over = lists.replace("xe-mat-cap", "stolen") + "valid_until = 2020-01-01\n"
+    elsewhere = lists.replace("xe-mat-cap", "stolen") + 'sites = ["km5"]\n'
+    for given, has in ((lists, " (it has xe-mat-cap)"), (lists + over, " (it has xe-mat-cap)"), (elsewhere, "")):
+        site.write_text(SITE + FULL + given)
+        flaws = flaws_of(load_site(site, environment=None), clock=SystemClock())
+        assert flaws.problems == ()
+        none = f"list stolen: none of this name holds at the site{has}"
+        assert flaws.silent == (f"stolen: {none}", "colour: register registry: no column colour")
+    site.write_text(SITE + FULL + lists.replace("xe-mat-cap", "stolen"))
+    result = CliRunner().invoke(application(), ["check-config", str(site)])
+    assert result.exit_code == exits.OK
+    assert result.output.splitlines()[-2:] == [
+        f"{site}: rules that are silent at this site: colour: register registry: no column colour",
+        f"{site}: site, no mistakes",
+    ]
+    result = CliRunner().invoke(application(), ["check-config", str(site), "--json"])
+    assert json.loads(result.output.splitlines()[-1])["silent"] == ["colour: register registry: no column colour"]
+    opened = open_rules(load_site(site, environment=None), clock=SystemClock())
+    assert opened is not None
+    assert opened.silent == ("colour: register registry: no column colour",)
+    opened.close()
+
+
+def test_a_register_that_cannot_be_read_may_know_everything(site: Path) -> None:
+    (site.parent / "registry.csv").unlink()
+    known = known_of(load_site(site, environment=None), now_seconds=0.0)
+    assert known.registers == {"registry": None}
+    (site.parent / "registry.csv").write_bytes(b"\xff\xfep")
+    assert known_of(load_site(site, environment=None), now_seconds=0.0).registers == {"registry": None}
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -207,7 +245,7 @@ def test_explain(site: Path) -> None:
     site.write_text(SITE)
     told = json.loads(run("explain", "persons", str(site.parent / "rules"), "--site", str(site), "--json")[1])
     assert told["silent"] is True
-    assert told["en"][-1] == "→ the rule is silent at this site"
+    assert told["en"][-1] == "→ the rule is silent at this site: declarations: the site has none"
     code, output = run("explain", "fine", str(site.parent / "rules"))
     assert (code, output) == (exits.CONFIGURATION, "there is no rule 'fine' (did you mean 'fines'?)")
 

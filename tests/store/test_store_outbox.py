@@ -34,6 +34,20 @@ def test_two_lanes_hold_all_events_in_order(tmp_path: Path) -> None:
         assert (store.outbox.first_seq, store.outbox.last_seq) == (1, 12)
 
 
+def test_what_lies_after_a_number_has_a_size(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with Store.open(tmp_path, clock=clock) as store:
+        assert store.outbox.bytes_after(0) == 0
+        fill(store)
+        first_day = store.outbox.bytes_after(0)
+        assert first_day > 4096
+        clock.advance(86_400.0)
+        fill(store, first=10)
+        assert store.outbox.bytes_after(0) > store.outbox.bytes_after(6) > 4096
+        assert store.outbox.bytes_after(5) == store.outbox.bytes_after(0)
+        assert store.outbox.bytes_after(12) == 0
+
+
 def test_positions_survive(tmp_path: Path) -> None:
     with Store.open(tmp_path, clock=ManualClock()) as store:
         assert store.outbox.positions() == {}

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -15,6 +16,7 @@ from anpr.clock import ManualClock, SystemClock
 from anpr.errors import StreamAuthError, StreamError
 from anpr.video.back_off import BackOff, Reconnection
 from anpr.video.decode import DecodeOptions
+from anpr.video.probe import examine
 from anpr.video.rtsp import Gap, RtspSource, StreamState, Transition, probe
 
 CANARY = "Kan4ri"
@@ -154,20 +156,49 @@ def test_a_refused_password_is_tried_once_a_minute(status: str) -> None:
 @pytest.mark.parametrize(
     ("status", "reason"),
     [
+        ("400 Bad Request", "does not understand the address (RTSP status 400)"),
         ("404 Not Found", "has no such stream"),
-        ("454 Session Not Found", ""),
-        ("503 Service Unavailable", ""),
-        ("200 OK", ""),
-        ("301 Moved\r\nLocation: file:///etc/passwd", ""),
-        ("301 Moved\r\nLocation: concat:/etc/passwd", ""),
+        ("453 Not Enough Bandwidth", "refuses the stream (an RTSP status from 402 to 499)"),
+        ("454 Session Not Found", "refuses the stream (an RTSP status from 402 to 499)"),
+        ("461 Unsupported Transport", "refuses the stream (an RTSP status from 402 to 499)"),
+        ("503 Service Unavailable", "reports a fault of its own (an RTSP status of 500 or above)"),
+        ("200 OK", "its answer is not that of an RTSP camera"),
+        ("301 Moved\r\nLocation: file:///etc/passwd", "sends on to what is no RTSP address"),
+        ("301 Moved\r\nLocation: concat:/etc/passwd", "sends on to what is no RTSP address"),
+        ("302 Moved\r\nLocation: http://127.0.0.1/x", "sends on to what is no RTSP address"),
+        ("302 Moved\r\nLocation: rtsp://-.invalid/x", "sends on to a name that is unknown"),
     ],
 )
 def test_other_answers_mean_offline(status: str, reason: str) -> None:
     with listener(replying(status)) as port:
         states, _, _ = run(f"rtsp://u:{CANARY}@127.0.0.1:{port}/x", WaitingClock(1))
     assert [entry.state for entry in states] == ["connecting", "offline", "closed"]
-    assert reason in states[1].reason
+    assert states[1].reason == reason
     assert CANARY not in repr(states)
+
+
+@pytest.mark.parametrize("look", [probe, partial(examine, clock=SystemClock(), seconds=1.0)])
+def test_a_name_that_nobody_knows_is_told_as_such(look: Callable[..., object]) -> None:
+    with pytest.raises(StreamError, match=r"its name is unknown|no name server answers") as caught:
+        look(f"rtsp://u:{CANARY}@no-such-camera.invalid/x", camera_id="gate", options=QUICK)
+    assert "check the name" in caught.value.cure
+    assert CANARY not in repr([caught.value, caught.value.__context__])
+
+
+def test_a_port_that_speaks_no_tls_is_told() -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"RTSP/1.0 400 Bad Request\r\n\r\n" * 10)
+        connection.close()
+
+    with listener(answer) as port, pytest.raises(StreamError) as caught:
+        probe(f"rtsps://127.0.0.1:{port}/x", options=QUICK)
+    assert caught.value.problem == "no encrypted connection comes about"
+
+
+def test_an_address_of_one_link_must_say_which() -> None:
+    with pytest.raises(StreamError, match="does not say which"):
+        probe("rtsp://[fe80::1]/x", options=QUICK)
 
 
 @pytest.mark.parametrize(

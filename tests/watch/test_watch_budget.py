@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from anpr.ops.cpu_matching import encode_plates
 from anpr.ops.matching_contract import SLOTS, load
 from anpr.plates.grammar import parse
+from anpr.plates.patterns import Pattern
 from anpr.records import ALPHABET, EMPTY
 from anpr.watch.budget import (
     CARS,
@@ -148,8 +149,17 @@ def test_patterns_and_plates_have_thresholds_of_their_own() -> None:
     assert of_narrow.plates == of_wide.plates < 0.01
     assert of_narrow.patterns < 0.1
     assert of_wide.patterns == MOST_THRESHOLD
+
+
+def test_how_many_fit_is_told_where_the_place_does_not_decide_it() -> None:
+    # Ten cars, of which those that are motorbikes' texts too are nine times rarer there.
     assert fitting_per_day("30A1?345", 15_000.0) == pytest.approx(10 * 15_000.0 / CARS)
-    assert fitting_per_day("20*", 15_000.0) == 15_000.0
+    # 99,999 cars of a series; 3.2 million motorbikes in series that begin with its letter, of 61 million.
+    series = fitting_per_day("20A*", 15_000.0)
+    assert series is not None
+    assert 99_999 * 15_000.0 / CARS < series < 0.1 * 15_000.0
+    assert fitting_per_day("20*", 15_000.0) is None, "a province may be nearly all of the traffic, or nearly none"
+    assert fitting_per_day("*11*", 15_000.0) is None
 
 
 def test_senseless_figures_are_refused() -> None:
@@ -164,10 +174,69 @@ def test_a_preview_tells_the_worst_entries_first() -> None:
     assert shown.budget_per_day == 5.0
     entries = list(shown.entries())
     assert next(each.entry.plate for each in entries) == "30A*"
-    assert entries[0].fitting_per_day == pytest.approx(15_000 * 3_319_947 / CARS)
+    assert entries[0].fitting_per_day == fitting_per_day("30A*", 15_000.0)
     assert entries[0].accepts == ()
     by_plate = {each.entry.plate: each for each in entries}
     near = accepted_for("90H27268", threshold=shown.thresholds.plates, costs=COSTS)
     assert by_plate["90H27268"].accepts == near != ()
     assert shown.false_hits_per_day == pytest.approx(sum(each.false_hits_per_day for each in entries))
     assert preview(watch_list, vehicles_per_day=15_000.0, budget_per_day=0.0).thresholds.plates == inf
+
+
+@pytest.mark.parametrize(
+    ("pattern", "most"),
+    [("20*", 190.0), ("20A*", 100.0), ("30A12*", 0.6), ("30A1?345", 0.01), ("29H1*", 5.0), ("*A1234*", 1.5)],
+)
+def test_what_fits_a_pattern_is_no_false_hit(pattern: str, most: float) -> None:
+    """Of 15,000 vehicles, all of which may be of that province: those of others that are taken for it."""
+    (found,) = expected_false_hits(
+        as_texts(pattern), thresholds=Thresholds(0.5, 0.5), vehicles_per_day=15_000.0, costs=COSTS
+    )
+    assert 0.5 * most < found <= most
+
+
+PASSAGES = 100_000
+"""Simulated, over which a bound of a day is spread."""
+
+
+def drawn(rng: np.random.Generator, codes: list[str], count: int) -> NDArray[np.bytes_]:
+    """Cars of some provinces, any series and number."""
+    letters = rng.choice(list("ABCDEFGHKLMNPSTUVXYZ"), count)
+    numbers = rng.integers(1, 100_000, count)
+    drawn_codes = rng.choice(codes, count)
+    return as_texts(*(f"{code}{letter}{number:05d}" for code, letter, number in zip(drawn_codes, letters, numbers)))
+
+
+def misread(rng: np.random.Generator, plates: NDArray[np.bytes_]) -> NDArray[np.bytes_]:
+    """What a reader settles on that errs as often as the table says, and is certain: no threshold prevents that."""
+    shown = plates.astype("S8").view(np.uint8).reshape(-1, 8)
+    indexes = np.array([ALPHABET.find(chr(byte)) for byte in range(128)])[shown]
+    chances = COSTS.probabilities().T.astype(float)  # per true character what is read
+    classes = np.array([character.isdigit() for character in ALPHABET])
+    chances[classes[:, None] != classes] = 0.0
+    limits = np.cumsum(chances / chances.sum(axis=1, keepdims=True), axis=1)
+    read = np.stack([(rng.random(len(its))[:, None] > limits[its]).sum(axis=1) for its in indexes.T], axis=1)
+    return np.frombuffer(ALPHABET.encode(), np.uint8)[read].copy().view("S8").ravel()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "codes"),
+    [
+        ("20*", [f"{code}" for code in range(11, 100) if code not in (13, 42, 44, 45, 46, 87, 91, 96)]),
+        ("20*", ["20", "29", "30", "98", "99"]),
+        ("20*", ["70"]),
+        ("20A*", ["20", "29", "30"]),
+        ("*11*", ["20", "29", "30"]),
+    ],
+)
+def test_no_traffic_brings_more_false_hits_than_expected(pattern: str, codes: list[str]) -> None:
+    rng = np.random.default_rng(1)
+    plates = drawn(rng, codes, PASSAGES)
+    read = misread(rng, plates)
+    fits = Pattern(pattern).matches
+    false = sum(fits(its.decode()) and not fits(plate.decode()) for plate, its in zip(plates.tolist(), read.tolist()))
+    thresholds = Thresholds(1.0, 1.0)
+    (bound,) = expected_false_hits(as_texts(pattern), thresholds=thresholds, vehicles_per_day=PASSAGES, costs=COSTS)
+    assert 0 < false <= bound + 4.0 * bound**0.5
+    if codes == ["70"]:
+        assert false > 0.8 * bound, "the worst that can drive there"

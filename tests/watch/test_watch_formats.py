@@ -54,10 +54,10 @@ def test_problems_of_json_have_their_lines() -> None:
     parsed = parse_json(text.encode())
     assert [entry.plate for entry in parsed.entries] == ["30A12345"]
     assert [problem.split(": ")[:2] for problem in problems(parsed)] == [
-        ["line 3", "plate"],
-        ["line 3", "severity"],
-        ["line 5", "plate"],
-        ["line 6", 'an entry should be an object ({"plate"'],
+        ["line 3, entry 2", "plate"],
+        ["line 3, entry 2 (13A12345)", "severity"],
+        ["line 5, entry 3", "plate"],
+        ["line 6, entry 4", 'an entry should be an object ({"plate"'],
     ]
     assert (parsed.rows, parsed.bad_rows) == (4, 3)
 
@@ -226,7 +226,7 @@ def test_a_huge_json_value_is_not_built(text: str, value: str) -> None:
     parsed = parse_json(text.format(value=value).encode())
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert problems(parsed)[0].startswith("line 1: ")
+    assert problems(parsed)[0].startswith("line 1")
     assert "a value of more than 131072 characters" in problems(parsed)[0]
     assert most < 8 << 20
 
@@ -255,8 +255,23 @@ def test_no_plate_of_a_workbook_is_passed_over() -> None:
         assert told in problems(parse_xlsx(data.getvalue()))[0]
 
 
+def test_what_stands_twice_in_json_is_told_by_its_entries() -> None:
+    text = (
+        '[{"plate": "30A12345"},\n{"plate": "30A-123.45", "valid_from": "2026-01-01"}, {"plate": "30A12346", "x": ""}]'
+    )
+    parsed = parse_json(text.encode())
+    assert problems(parsed)[0].startswith("line 2, entry 2: plate: 30A12345 is already entry 1 (")
+    assert problems(parsed)[1].startswith("line 2, entry 3 (30A12346): x: unknown column")
+    assert [entry.line for entry in parsed.entries] == [1]
+
+
+def test_json_that_breaks_between_two_entries_is_told_where() -> None:
+    told = problems(parse_json(b'[{"plate": "30A12345"}, {"plate": "30A12346"} {"plate": "30A12347"}]'))
+    assert told == ["line 1, entry 2: not JSON: ] should stand here (check that the file is whole)"]
+
+
 @pytest.mark.parametrize("entries_after", [0, 5_000])
 def test_broken_json_is_told_where_it_breaks(entries_after: int) -> None:
     after = ',\n{"plate": "30A12345"}' * entries_after
     parsed = parse_json(f'[{{"plate": "30A12345"}},\n{{"plate":\n"30A12346" "reason": ""}}{after}]'.encode())
-    assert problems(parsed)[0].startswith("line 3: not JSON: Expecting ',' delimiter")
+    assert problems(parsed)[0].startswith("line 3, entry 2: not JSON: Expecting ',' delimiter")

@@ -124,7 +124,9 @@ def test_a_stray_quote_spoils_one_line_only() -> None:
 def test_all_problems_at_once(tmp_path: Path) -> None:
     path = tmp_path / "bad.csv"
     path.write_text("plate,severity,valid_until\n13A1,loud,never\n30A12345,,\n30O12345,,\n", encoding="utf-8")
-    with pytest.raises(WatchListError, match="4 problems, 2 of 3 rows are bad, first: line 2: plate") as caught:
+    with pytest.raises(
+        WatchListError, match="4 problems, 2 of 3 rows are bad, more than 1 %, first: line 2: plate"
+    ) as caught:
         load_list(path)
     assert [problem.removeprefix(f"{path}: ").split(":")[:2] for problem in caught.value.problems] == [
         ["line 2", " plate"],
@@ -220,3 +222,15 @@ def test_a_site_file_may_not_leave_a_list_without_any_time(tmp_path: Path) -> No
     assert load_list(path, head=ListHead(valid_from="2026-03-31")).limits.hold_at(1_774_954_800.0)
     with pytest.raises(WatchListError, match="leave no time at which the list holds"):
         load_list(path, head=ListHead(valid_from="2026-04-01"))
+
+
+def test_a_log_names_no_plate_and_keeps_the_cure() -> None:
+    _, (problem,) = read_csv(b"plate\n13A-123.45\n")
+    assert problem.masked.startswith("line 2: plate: *** is no Vietnamese plate: province code 13 was never assigned (")
+    assert "13A" not in problem.masked
+    _, (problem,) = read_csv(b"plate\n1\n")
+    assert "*** is no Vietnamese plate: 1 characters are too few" in problem.masked
+    assert problem.masked.endswith("a plate has at least 5 (like 30A*** or 29-***)")
+    of_entry = Problem(1, "valid_until", "soon", "no date: 'soon'", "like 2026-03-31", entry=3, plate="30A-123.45")
+    assert str(of_entry) == "line 1, entry 3 (30A-123.45): valid_until: no date: 'soon' (like 2026-03-31)"
+    assert of_entry.masked == "line 1, entry 3 (30A***): valid_until: no date: *** (like 2026-03-31)"
