@@ -331,17 +331,12 @@ def glance(
     last were seen, and the speed of the fastest way here from another place. `ways_km` leads here from each place, NaN
     where that is not known: then the speed is infinite. The number is -1 if it hangs on the order of two rows of one
     moment, of which one has a `short` id, by traits, and one has not."""
-    seen, place, own_short = rows[row].seen, rows[row].place, short[rows[row].traits]
+    seen, place = rows[row].seen, rows[row].place
     count, first, last, peak_kmh = 0, np.inf, -np.inf, 0.0
-    at = rows[row].younger
-    while at != NONE and rows[at].seen == seen:
-        if short[rows[at].traits] != own_short:
-            return -1, first, last, np.inf
-        at = rows[at].younger
+    if _meets_other_ids(rows, row, short):
+        return -1, first, last, np.inf
     at = rows[row].older
     while at != NONE and rows[at].seen >= since:
-        if rows[at].seen == seen and short[rows[at].traits] != own_short:
-            return -1, first, last, np.inf
         first, last = rows[at].seen, max(last, rows[at].seen)
         count += 1
         if rows[at].place != place:
@@ -355,16 +350,44 @@ def glance(
 
 
 @njit(cache=True, nogil=True)
+def _meets_other_ids(rows: Rows, row: int, short: NDArray[np.bool_]) -> bool:
+    """Whether a row's plate was seen in the same moment with an id of the other kind: those two have another order here
+    than by their text."""
+    seen, own_short = rows[row].seen, short[rows[row].traits]
+    at = rows[row].younger
+    while at != NONE and rows[at].seen == seen:
+        if short[rows[at].traits] != own_short:
+            return True
+        at = rows[at].younger
+    at = rows[row].older
+    while at != NONE and rows[at].seen == seen:
+        if short[rows[at].traits] != own_short:
+            return True
+        at = rows[at].older
+    return False
+
+
+@njit(cache=True, nogil=True)
 def share_leaders(
-    rows: Rows, table: Table, newest_in: Slices, row: int, since: float, reach: float, least: int, wanted: int
+    rows: Rows,
+    table: Table,
+    newest_in: Slices,
+    row: int,
+    since: float,
+    reach: float,
+    least: int,
+    wanted: int,
+    short: NDArray[np.bool_],
 ) -> bool:
     """Whether at least `least` other plates passed up to `reach` seconds before a row's plate did: where and when the
     row was seen, and the same plates where that plate passed `wanted` other places last before it, from `since` on.
-    True where more pass than are told apart.
+    True where more pass than are told apart, and where it hangs on the order of two ids as in `glance`.
 
     Of the leaders, what they passed is looked at, not who passed every place: they have just been judged, and their
     rows are near.
     """
+    if _meets_other_ids(rows, row, short):
+        return True
     plate, place = rows[row].plate, rows[row].place
     places, times = np.empty(_MOST_LEADING, np.int64), np.empty(_MOST_LEADING, np.float64)
     count, at = 0, rows[row].older

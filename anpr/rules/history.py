@@ -273,7 +273,7 @@ class HotHistory:
         if row == NONE:
             return True
         return passage_rows.share_leaders(
-            self._rows, self._table, self._slices, row, from_seconds, reach_seconds, plates, cameras
+            self._rows, self._table, self._slices, row, from_seconds, reach_seconds, plates, cameras, self._short
         )
 
     def since(self, from_seconds: float) -> Iterator[Past]:

@@ -213,7 +213,7 @@ def pack(asked: Sequence[Sighting | Question]) -> Reads:
             if not row:
                 values[start + _column_at(read, (start - begin) // _ROW)] = 1.0
             start += _ROW
-        for position in range((start - begin) // _ROW, len(read)):
+        for position in range((start - begin) // _ROW, min(len(read), SLOTS)):
             values[start + EMPTY] = 0.0
             values[start + _column_at(read, position)] = 1.0
             start += _ROW

@@ -128,6 +128,15 @@ def test_who_shares_leaders_is_told_as_from_a_plain_list(
         assert told is (together >= cameras)
 
 
+@pytest.mark.parametrize(("identity", "told"), [("s-1", True), ("0" * 32, False)])
+def test_leaders_are_looked_at_closely_where_ids_of_two_kinds_meet(identity: str, told: bool) -> None:
+    history = HotHistory(keep_seconds=500.0, most_passages=1000)
+    history.add(make_sighting(id=identity, camera_id="a", seen_seconds=100.0))
+    here = make_sighting(id="5" * 32, camera_id="b", seen_seconds=100.0)
+    history.add(here)
+    assert history.may_share_leaders(here, 0.0, 100.0, 10.0, plates=1, cameras=1) is told
+
+
 @settings(deadline=None, max_examples=100)
 @given(st.lists(MADE, max_size=40, unique_by=lambda each: each.id), st.integers(0, 400), st.data())
 def test_a_glance_tells_what_a_plain_list_does(made: list[Sighting], within: int, data: st.DataObject) -> None:
