@@ -10,12 +10,16 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
+
+from anpr.cli import exits
 
 if TYPE_CHECKING:
     from anpr.store import Store
@@ -25,14 +29,18 @@ OWN_PROCESS = "own process"
 
 _KILLING = (signal.SIGABRT, signal.SIGBUS, signal.SIGSEGV)
 _HEARD = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SENT_BY_KERNEL = 0x80
+"""SI_KERNEL, see sigaction(2): such a SIGINT is a terminal's, which sends it to both processes."""
+_ONCE_SECONDS = 1.0
+"""SIGINT that comes twice within this was sent once: to a group of processes, and so to this one and its parent."""
 
 
-def read_apart(context: typer.Context, store: Path, *, unfinished: Callable[[int], Path] | None = None) -> None:
+def read_apart(context: typer.Context, store: Path, *, makes: Path | None = None) -> None:
     """Return in a child of this process, if that is the verb's own: what follows may be killed by a store's pages.
 
     This process ends as the child does, by its exit code or its signal. But if it was a signal that a damaged page may
-    have sent, StoreError is raised here, and names the file and what cures it. `unfinished` tells by the child's number
-    what it leaves behind when it is killed: a file or folder, which is deleted.
+    have sent, StoreError is raised here, and names the file and what cures it. What the child leaves half-made when it
+    is killed or interrupted is deleted: of columns, and of the file or folder that the verb `makes`.
     """
     if context.obj != OWN_PROCESS or not store.is_dir():
         return
@@ -46,19 +54,22 @@ def read_apart(context: typer.Context, store: Path, *, unfinished: Callable[[int
         die_with(parent)
         signal.pthread_sigmask(signal.SIG_SETMASK, heard_before)
         _hear_libraries(said)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            _interrupt_once()
         return
     code = _wait_for(child)
+    if code < 0 or code == exits.INTERRUPTED:
+        _delete_halves(child, store, makes)
     signal.pthread_sigmask(signal.SIG_SETMASK, heard_before)
-    if code < 0 and unfinished is not None:
-        _delete(unfinished(child))
     if -code in _KILLING:
         _explain_death(store, signal.Signals(-code).name)
-    os.write(2, os.pread(said, os.fstat(said).st_size, 0))
+    with suppress(OSError):  # nobody may hear it
+        os.write(2, os.pread(said, os.fstat(said).st_size, 0))
     if code < 0:
         if -code != signal.SIGKILL:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
-    os._exit(code)  # it has nothing open, and nothing to say
+    os._exit(code if code >= 0 else 128 - code)  # it has nothing open, and nothing to say; signals do not end PID 1
 
 
 @contextmanager
@@ -75,8 +86,23 @@ def open_to_read(store: Path) -> Iterator[Store]:
 
 def _hear_libraries(said: int) -> None:
     """What libraries of C write to stderr goes to another file, LMDB's last words among it; what we say does not."""
+    if sys.stderr is None:
+        return
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
     os.dup2(said, 2)
+
+
+def _interrupt_once() -> None:
+    """Have SIGINT raise KeyboardInterrupt as ever, but not again at once, where the first is still cleaned up after."""
+    heard_seconds = -_ONCE_SECONDS
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal heard_seconds
+        before_seconds, heard_seconds = heard_seconds, time.monotonic()
+        if heard_seconds - before_seconds >= _ONCE_SECONDS:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
 
 
 def _wait_for(child: int) -> int:
@@ -87,16 +113,24 @@ def _wait_for(child: int) -> int:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
                 return os.waitstatus_to_exitcode(status)
-        elif told.si_pid:  # a terminal's Ctrl-C comes from no process, and goes to both
+        elif told.si_signo != signal.SIGINT or told.si_code != _SENT_BY_KERNEL:
             os.kill(child, told.si_signo)
 
 
-def _delete(left: Path) -> None:
-    if left.is_dir():
-        shutil.rmtree(left, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            left.unlink()
+def _delete_halves(child: int, store: Path, makes: Path | None) -> None:
+    from anpr.store.column_file import FILE
+    from anpr.store.durable import half_of
+    from anpr.store.partitions import folders_of
+
+    halves = [half_of(makes, child)] if makes else []
+    with suppress(OSError):
+        halves += [half_of(folder / FILE, child) for folder in folders_of(store)]
+    for half in halves:
+        if half.is_dir():
+            shutil.rmtree(half, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                half.unlink()
 
 
 def _explain_death(store: Path, died: str) -> None:

@@ -43,7 +43,7 @@ def export(
 
     Who asked and why is written to the audit log first.
     """
-    read_apart(context, store)
+    read_apart(context, store, makes=into)
     from anpr.store.audit import Request
     from anpr.store.bundle import write_bundle
     from anpr.store.replacement import replacement_of

@@ -14,6 +14,8 @@ INPUT_OUTPUT = 74
 """Footage or the store cannot be read or written."""
 CONFIGURATION = 78
 """A site or pipeline file, a model folder or a watch-list is wrong."""
+INTERRUPTED = 130
+"""Ctrl-C; as a shell tells of SIGINT."""
 CUT_SHORT = 143
 """`anpr run` was asked a second time to end, and did not wait; as a shell tells of SIGTERM."""
 

@@ -68,7 +68,7 @@ def replay(
     else:
         _print(summary, sightings=not summary_only)
     unreadable = exits.FINDINGS if "reads_failed.clip" in summary.counts else exits.OK
-    raise typer.Exit(_INTERRUPTED if stop.is_set() else unreadable)
+    raise typer.Exit(exits.INTERRUPTED if stop.is_set() else unreadable)
 
 
 def _play(
@@ -161,9 +161,6 @@ def _pipeline_of(site: Site | None, camera_id: str) -> str:
     """The pipeline of the camera that is played, or the default."""
     cameras = site.cameras if site else ()
     return next((camera.pipeline for camera in cameras if camera.id == camera_id), "cpu")
-
-
-_INTERRUPTED = 130
 
 
 class _Progress:

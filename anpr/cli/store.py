@@ -95,7 +95,7 @@ def backup(
     The key that signs evidence is not copied. Who asked and why is written to the audit log first, and how many events
     there are before the copy gets its name. Exit code 1 if pictures in the store were altered.
     """
-    read_apart(context, store, unfinished=lambda _: into.with_name(f".{into.name}.unfinished"))
+    read_apart(context, store, makes=into)
     from anpr.clock import SystemClock
     from anpr.store.audit import AuditLog, Request
     from anpr.store.backup import back_up
@@ -222,7 +222,7 @@ def export(
     Who asked and why is written to the audit log first, and how many rows there are before the file gets its name.
     Exit code 1 if there are none.
     """
-    read_apart(context, store, unfinished=lambda child: file.with_name(f".{file.name}.{child}"))
+    read_apart(context, store, makes=file)
     from anpr.records import Hit, Sighting
     from anpr.store import Query
     from anpr.store.audit import Request

@@ -12,4 +12,6 @@ def tell(text: str, *, head: str = "") -> None:
 
     Plates, and what a message quotes of a list, are shown to a person at a terminal alone: else stderr is a log.
     """
+    if sys.stderr is None:
+        return  # who has closed it wants to hear nothing, and `print` would put it among the answer
     print(f"{head}{masked(text, plates=not sys.stderr.isatty())}", file=sys.stderr)

@@ -16,7 +16,7 @@ import msgspec
 
 from anpr.clock import Clock
 from anpr.errors import StoreError
-from anpr.store.durable import sync_file, sync_folder, write_file
+from anpr.store.durable import half_of, sync_file, sync_folder, write_file
 from anpr.store.environment import Environment
 from anpr.store.faults import told_as_store_errors
 from anpr.store.lock import lock_for_writing, used_by_nobody
@@ -68,7 +68,7 @@ def back_up(
     that signs evidence stays where it is. `note` is told None before anything is copied, and how many events there are
     before the copy gets its name; if it raises, there is none. Raises StoreError; what is unfinished is taken away.
     """
-    half = into.with_name(f".{into.name}.unfinished")
+    half = half_of(into, os.getpid())
     with told_as_store_errors(into):
         if into.exists() or into.is_symlink():
             raise StoreError("is there already", place=str(into), cure="give a folder that does not exist yet")

@@ -14,6 +14,7 @@ Every byte of every file is checked: what can be derived from the row and the pr
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ import msgspec
 from anpr.errors import StoreError
 from anpr.records import Evidence
 from anpr.store.chain import Proof
-from anpr.store.durable import sync_folder, write_file
+from anpr.store.durable import half_of, sync_folder, write_file
 from anpr.store.evidence import EvidenceFolder
 from anpr.store.faults import told_as_store_errors
 from anpr.store.replacement import Replacement
@@ -58,7 +59,7 @@ def write_bundle(
     The pictures are verified on the way; a missing one is an error. `replacement` goes with a row that is not the one
     that was signed.
     """
-    half = folder.with_name(f".{folder.name}.unfinished")
+    half = half_of(folder, os.getpid())
     files = {
         ROW: row,
         READABLE: _readable(row, proof.seq),

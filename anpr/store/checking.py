@@ -77,7 +77,9 @@ def check(path: Path, *, clock: Clock, pictures: bool = False) -> Finding:
         _check_chain(store, finding, _check_rewritten(store, rewritten, finding))
         _check_kept(store, finding, pictures=pictures)
         for file in (partition.path / COLUMNS for partition in store.partitions.all):
-            if damage := find_damage(file):
+            with told_as_store_errors(file):
+                damage = find_damage(file)
+            if damage:
                 finding.add(f"{file}: {damage}, remove it", reason="columns")
         for problem in store.audit.verify(begins=audit_begins(store.root)).problems:
             finding.add(problem, reason="audit")

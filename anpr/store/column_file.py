@@ -7,7 +7,6 @@ state of the partition is made anew; damage within its arrays is found by `find_
 from __future__ import annotations
 
 import contextlib
-import errno
 import mmap
 import os
 import zlib
@@ -19,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anpr.store.columns import Columns, Odd
+from anpr.store.durable import half_of
+from anpr.store.faults import TOO_MANY_OPEN
 from anpr.store.query import Look, Mark
 
 FILE = "columns"
@@ -38,9 +39,6 @@ _ARRAYS = {
     "hit_marks": np.uint32,
     "hit_sightings": np.uint64,
 }
-
-
-_TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
 
 
 class _Header(msgspec.Struct, frozen=True, array_like=True):
@@ -77,7 +75,7 @@ def write(columns: Columns, path: Path, *, state: tuple[int, ...]) -> None:
         )
     )
     begin = _MAGIC + len(header).to_bytes(8, "big") + zlib.crc32(header).to_bytes(4, "big") + header
-    half = path.with_name(f".{path.name}.{os.getpid()}")
+    half = half_of(path, os.getpid())
     descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -117,13 +115,16 @@ def read(path: Path, *, state: tuple[int, ...] | None) -> Columns | None:
 def find_damage(path: Path) -> str:
     """What is wrong with a file of columns; empty if nothing is, or there is none.
 
-    It is read, not mapped: where the disk cannot be read, the kernel kills who has mapped it.
+    It is read, not mapped: where the disk cannot be read, the kernel kills who has mapped it. Raises OSError if too
+    many files are open.
     """
     try:
         found = _parse(memoryview(path.read_bytes()))
     except FileNotFoundError:
         return ""
     except OSError as error:
+        if error.errno in TOO_MANY_OPEN:
+            raise
         return f"cannot be read: {error.strerror}"
     if found is None:
         return "is no whole file of columns"
@@ -137,7 +138,7 @@ def _open(path: Path) -> tuple[_Header, dict[str, NDArray[Any]]] | None:
         with path.open("rb") as file:
             whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in _TOO_MANY_OPEN:
+        if isinstance(error, OSError) and error.errno in TOO_MANY_OPEN:
             raise
         return None
     return _parse(whole)

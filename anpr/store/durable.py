@@ -48,6 +48,11 @@ def delete_slowly(folder: Path) -> Iterator[None]:
     sync_folder(folder.parent)
 
 
+def half_of(path: Path, process: int) -> Path:
+    """Where the process of this number makes what will be at `path`; whoever ends it may delete that."""
+    return path.parent / f".{path.name}.{process}"
+
+
 def write_file(path: Path, content: bytes, *, mode: int = 0o640) -> None:
     """A new file, durable but for its name. Raises FileExistsError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)

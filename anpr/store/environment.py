@@ -90,7 +90,7 @@ class Environment:
     @contextlib.contextmanager
     def reading(self) -> Iterator[lmdb.Transaction[bytes]]:
         """A transaction that reads. Raises StoreError."""
-        with told_as_store_errors(self.path), self.begin() as txn:
+        with told_as_store_errors(self.path, reading=True), self.begin() as txn:
             yield txn
 
     @contextlib.contextmanager

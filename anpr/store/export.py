@@ -20,7 +20,7 @@ import msgspec
 
 from anpr.errors import StoreError
 from anpr.records import Hit, Sighting
-from anpr.store.durable import sync_folder
+from anpr.store.durable import half_of, sync_folder
 from anpr.store.faults import told_as_store_errors
 from anpr.store.query import Query
 from anpr.store.store import Store
@@ -125,7 +125,7 @@ def export(
     write = _WRITERS[format_of(path)]
     with told_as_store_errors(path):
         _refuse_present(path)
-        half = path.with_name(f".{path.name}.{os.getpid()}")
+        half = half_of(path, os.getpid())
         descriptor = os.open(half, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import struct
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from anpr.errors import StoreError
 LOW_DISK_BYTES = 16 << 20
 """With less free than this, an input/output error is most likely a full disk: LMDB reports both alike."""
 
+TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
+"""Says nothing about the file that was to be opened."""
+
 _DAMAGED = (
     lmdb.InvalidError,
     lmdb.CorruptedError,
@@ -25,22 +29,27 @@ _DAMAGED = (
     lmdb.IncompatibleError,
     lmdb.CursorFullError,
 )
-_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, struct.error)
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 
 
 def is_damage(error: StoreError) -> bool:
     """Whether LMDB, or who decodes a record, has met something that nobody has written."""
-    return isinstance(error.__cause__, (*_DAMAGED, *_UNDECODABLE))
+    return isinstance(error.__cause__, (*_DAMAGED, *_UNDECODABLE, struct.error))
 
 
 @contextmanager
-def told_as_store_errors(path: Path) -> Iterator[None]:
-    """Turn every LMDB, operating-system and decoding error of the block into a StoreError about `path`."""
+def told_as_store_errors(path: Path, *, reading: bool = False) -> Iterator[None]:
+    """Turn every LMDB, operating-system and decoding error of the block into a StoreError about `path`.
+
+    One of `struct` is a damaged record's in a block that is for `reading` alone, else a fault of the program.
+    """
     try:
         yield
     except lmdb.Error as error:
         raise _explain(error, path) from error
-    except _UNDECODABLE as error:
+    except (*_UNDECODABLE, struct.error) as error:
+        if isinstance(error, struct.error) and not reading:
+            raise
         raise StoreError(f"a stored record is damaged: {error}", place=str(path), cure=_RESTORE) from error
     except StoreError:
         raise

@@ -13,6 +13,7 @@ import lmdb
 import lmdb.verify
 
 from anpr.errors import StoreError
+from anpr.store.faults import TOO_MANY_OPEN
 
 _TRIES = 3
 _BLINK_SECONDS = 0.01
@@ -78,11 +79,13 @@ def damage_of(folder: Path) -> str:
     """What is wrong with the file in a folder, which nobody writes; empty: nothing.
 
     All pages are looked at, some 100 MB a second, and LMDB has no part in it: it would abort the process, or the kernel
-    would kill it, at some damaged pages.
+    would kill it, at some damaged pages. Raises OSError if too many files are open.
     """
     try:
         findings = lmdb.verify.verify(str(folder))  # type: ignore[no-untyped-call]
     except (lmdb.verify.VerifyError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in TOO_MANY_OPEN:
+            raise
         return str(error)
     return str(findings[0]) if findings else ""
 

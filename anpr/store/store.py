@@ -491,5 +491,5 @@ class Store:
 
     @contextlib.contextmanager
     def _view(self) -> Iterator[View]:
-        with told_as_store_errors(self.path), self.partitions.view() as view:
+        with told_as_store_errors(self.path, reading=True), self.partitions.view() as view:
             yield view

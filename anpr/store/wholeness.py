@@ -16,7 +16,7 @@ from anpr.store.column_file import FILE as COLUMNS
 from anpr.store.column_file import find_damage
 from anpr.store.faults import is_damage, told_as_store_errors
 from anpr.store.lock import damage_of, is_being_written
-from anpr.store.partitions import folders_of
+from anpr.store.partitions import DAYS, folders_of
 from anpr.store.salvage import DATA
 
 MOST_SECONDS = 120.0
@@ -64,16 +64,30 @@ def naming_damage(path: Path, *, clock: Clock) -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        if not is_damage(error):
-            raise
-        raise explain_damage(path, clock=clock) or error from error
+        if is_damage(error) and _is_of_events(Path(error.place), path):
+            named = explain_damage(path, clock=clock, problem=error.problem)
+            if named is not None:
+                raise named from error
+        raise
 
 
-def explain_damage(path: Path, *, clock: Clock, died: str = "") -> StoreError | None:
-    """What a reader of the store in folder `path` has met, and what cures it; `died` is the signal that it died of, if
-    it did. None: it did not, and all files are whole. Raises StoreError."""
-    met = f"kills who reads it ({died})" if died else "cannot be read"
+def _is_of_events(place: Path, path: Path) -> bool:
+    """Whether an error about `place` may be about a file of events: no other file of the store is named by it."""
+    folder = place.parent if place.name == DATA else place
+    days = path / DAYS
+    return folder in (path, days) or folder.parent == days or not place.is_relative_to(path)
+
+
+def explain_damage(path: Path, *, clock: Clock, died: str = "", problem: str = "") -> StoreError | None:
+    """What a reader of the store in folder `path` has met, and what cures it; `died` is the signal that it died of, or
+    `problem` what it could tell itself.
+
+    None: it could, and no damaged file was found, so nobody knows better. Raises StoreError.
+    """
+    met = f"kills who reads it ({died})" if died else f"cannot be read ({problem})"
     until_seconds, written = clock.monotonic_seconds() + MOST_SECONDS, list[Path]()
+    cure = "ask anpr store check"
+    late = StoreError(f"a file {met}, and not all could be looked at yet", place=str(path), cure=cure) if died else None
     for folder, damage in look_through(path):
         if damage:
             cure = f"anpr store check tells what else is damaged; {cure_of(folder, path)}"
@@ -81,19 +95,20 @@ def explain_damage(path: Path, *, clock: Clock, died: str = "") -> StoreError | 
         if damage is None:
             written.append(folder)
         if clock.monotonic_seconds() > until_seconds:
-            cure = "ask anpr store check"
-            return StoreError(f"a file {met}, and not all could be looked at yet", place=str(path), cure=cure)
-    for columns in (folder / COLUMNS for folder in folders_of(path)) if died else ():
-        if damage := find_damage(columns):
-            return StoreError(f"{damage}, and {met}", place=str(columns), cure="remove the file: it is made anew")
+            return late
+    if not died:
+        return None
+    with told_as_store_errors(path):
+        for columns in (folder / COLUMNS for folder in folders_of(path)):
+            if damage := find_damage(columns):
+                return StoreError(f"{damage}, and {met}", place=str(columns), cure="remove the file: it is made anew")
+            if clock.monotonic_seconds() > until_seconds:
+                return late
     if written:
-        cure = "stop the box, and ask anpr store check"
         return StoreError(
             f"this day, which a box writes, or {DATA} of no day {met}; all others are whole",
             place=str(written[-1]),
-            cure=cure,
+            cure="stop the box, and ask anpr store check",
         )
-    if died:
-        cure = "look at the disk and the memory, and try again"
-        return StoreError(f"reading it ended with {died}, but all files are whole", place=str(path), cure=cure)
-    return None
+    cure = "look at the disk and the memory, and try again"
+    return StoreError(f"reading it ended with {died}, but all files are whole", place=str(path), cure=cure)

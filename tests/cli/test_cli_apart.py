@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import shlex
 import shutil
 import signal
 import subprocess
@@ -101,7 +103,7 @@ def test_a_page_that_lmdb_refuses_names_the_day_too(folder: Path, tmp_path: Path
         "evidence": ("evidence", "export", "s1-199", "--out", tmp_path / "bundle", *REASON),
         "hold": ("store", "hold", "--plate", "30A12345", "--reason", "a theft", "--case", "17/2026"),
     }
-    assert names_the_day(anpr(folder, *given[verb]), day, "cannot be read: ")
+    assert names_the_day(anpr(folder, *given[verb]), day, "cannot be read (the store is damaged: mdb_")
 
 
 def start(folder: Path, end: object) -> tuple[subprocess.Popen[str], int]:
@@ -129,24 +131,99 @@ def test_another_signal_is_its_end_too(tmp_path: Path, died: signal.Signals) -> 
 
 
 def test_a_signal_of_a_page_where_all_is_whole_is_told_so(folder: Path) -> None:
-    process, reader = start(folder, "SIGBUS")
+    process, _ = start(folder, "SIGBUS")
     _, said = process.communicate(timeout=30)
     assert said.splitlines()[1:] == [
         f"{folder}: reading it ended with SIGBUS, but all files are whole"
         " (look at the disk and the memory, and try again)"
     ]
-    assert not (folder / f"unfinished.{reader}").exists()
+    assert halves_in(folder) == []
+
+
+def halves_in(folder: Path) -> list[Path]:
+    """What verbs have begun to make and have left."""
+    return list(folder.rglob(".*"))
 
 
 @pytest.mark.parametrize(
     ("sent", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP), (signal.SIGINT, 130)]
 )
-def test_who_ends_it_ends_its_reader(tmp_path: Path, sent: signal.Signals, code: int) -> None:
-    process, reader = start(tmp_path, "sleep")
+def test_who_ends_it_ends_its_reader(folder: Path, sent: signal.Signals, code: int) -> None:
+    process, reader = start(folder, "sleep")
+    assert len(halves_in(folder)) == 4
     process.send_signal(sent)
     process.communicate(timeout=30)
     assert process.returncode == code
     assert not is_alive(reader)
+    assert halves_in(folder) == []
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_who_ends_it_from_another_namespace_of_processes_ends_its_reader_too(
+    tmp_path: Path, sent: signal.Signals
+) -> None:
+    alone = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this system lets nobody make a namespace")
+    process = subprocess.Popen([*alone, sys.executable, str(SLOW), str(tmp_path), "sleep"], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    (verb,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(verb), sent)
+    process.communicate(timeout=30)
+    assert not is_alive(int(verb))
+    assert process.returncode == (130 if sent == signal.SIGINT else 128 + sent)
+    assert halves_in(tmp_path) == []
+
+
+def test_a_terminals_hangup_ends_it(tmp_path: Path) -> None:
+    leader, terminal = pty.fork()
+    if not leader:
+        os.execv(sys.executable, [sys.executable, str(SLOW), str(tmp_path), "sleep"])
+    said = b""
+    while b"we say" not in said:
+        said += os.read(terminal, 4096)
+    os.close(terminal)
+    _, status = os.waitpid(leader, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGHUP
+    assert halves_in(tmp_path) == []
+
+
+def test_a_terminals_ctrl_c_interrupts_it_once(tmp_path: Path) -> None:
+    leader, terminal = pty.fork()
+    if not leader:
+        os.execv(sys.executable, [sys.executable, str(SLOW), str(tmp_path), "tidy"])
+    said = b""
+    while b"ready" not in said:
+        said += os.read(terminal, 4096)
+    os.write(terminal, b"\x03")
+    with suppress(OSError):  # that is how a terminal's end is told
+        while more := os.read(terminal, 4096):
+            said += more
+    _, status = os.waitpid(leader, 0)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert said.count(b"tidied") == 1
+
+
+def test_an_interrupt_of_the_whole_group_lets_it_tidy_up(tmp_path: Path) -> None:
+    command = [sys.executable, str(SLOW), str(tmp_path), "tidy"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    while process.stdout.readline() != "ready\n":
+        pass
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert (said, process.returncode) == ("tidied\n", 130)
+    assert halves_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_it_reads_with_nobody_to_hear_it(folder: Path, closed: str) -> None:
+    search = [sys.executable, "-m", "anpr", "search", *REASON, "--store", str(folder)]
+    command = f"exec {shlex.join(search)} {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, bool(done.stdout)) == (0, closed != ">&-"), done.stderr
 
 
 def test_its_reader_does_not_outlive_it(tmp_path: Path) -> None:

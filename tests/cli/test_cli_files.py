@@ -13,7 +13,7 @@ from anpr.cli import MOST_FILES
 TELLS = """
 import resource, sys
 from anpr import cli
-cli.application = lambda: lambda: print(*resource.getrlimit(resource.RLIMIT_NOFILE))
+cli.application = lambda: lambda **_: print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 cli.main()
 """
 
