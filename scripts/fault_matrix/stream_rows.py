@@ -143,12 +143,13 @@ def change_codec(stage: Stage) -> None:
 
 
 def change_codec_silently(stage: Stage) -> None:
-    """The packets become H.265 while the description said H.264: only a new connection can help."""
+    """The packets become H.265 while the description said H.264, and the other way round: only a new connection can
+    help."""
     stage.start_daemon()
     stage.wait(CALM_SECONDS)
-    for _ in range(stage.times):
+    for turn in range(stage.times):
         began = stage.fault_begins()
-        stage.first.order(variant="h265")
+        stage.first.order(variant="usual" if turn % 2 else "h265")
         seconds = stage.until(lambda began=began: stage.first.book("played", since=began), 25.0)  # type: ignore[misc]
         stage.require(seconds is not None, "a new connection within 25 s of pictures that cannot be decoded")
         stage.outcome.notes["reconnected_s"] = seconds and round(seconds, 1)
@@ -283,7 +284,8 @@ ROWS = (
     ),
     Fault(
         name="codec-changes-silently", code="C9", run=change_codec_silently, variants=frozenset({"h265"}),
-        does="H.265 packets where H.264 was described", must="connected anew, no crash, no wrong plate",
+        does="H.265 packets where H.264 was described, and the other way round",
+        must="connected anew, no crash, no wrong plate",
     ),
     Fault(
         name="stamps-jump", code="C10", run=clock_jumps,
