@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anpr.plates.packed import pack
 from anpr.records import Colour, Direction, Sighting
 
 ROW = np.dtype(
@@ -34,8 +33,7 @@ speed and the `traits` are the caller's."""
 
 LONGEST_SHORT_ID = 16
 """Bytes; ids of the engine are 32 hex digits."""
-_HALVES = struct.Struct(">QQ")
-_SIGNED_HALVES = struct.Struct(">qq")
+_HALVES = struct.Struct(">qq")
 _SAME = "="
 """Province code that is the plate's beginning."""
 
@@ -57,46 +55,13 @@ class Traits(NamedTuple):
     """The id is text of at most 16 bytes, not 32 hex digits."""
 
 
-class Compact(NamedTuple):
-    """A sighting in a few numbers."""
-
-    seen_seconds: float
-    plate: int
-    """`anpr.plates.packed`; 0 if unreadable."""
-    id_high: int
-    id_low: int
-    millionths: int
-    """The probability."""
-    speed_kmh: float
-    """NaN if unknown."""
-    traits: Traits
-
-
-def compact(sighting: Sighting) -> Compact | None:
-    """The sighting in a few numbers; None if its plate or its id is not of a form that the engine gives."""
-    plate = pack(sighting.text)
-    identity, short = id_bytes(sighting.id)
-    if plate is None or identity is None:
-        return None
-    id_high, id_low = _HALVES.unpack(identity)
-    return Compact(
-        sighting.seen_seconds,
-        plate,
-        id_high,
-        id_low,
-        millionths_of(sighting),
-        speed_of(sighting),
-        Traits._make(traits_of(sighting, short_id=short)),
-    )
-
-
 def millionths_of(sighting: Sighting) -> int:
-    """`Compact.millionths`."""
+    """The probability, as rows keep it."""
     return round(sighting.probability * 1e6)
 
 
 def speed_of(sighting: Sighting) -> float:
-    """`Compact.speed_kmh`."""
+    """Rounded as rows keep it; NaN if unknown."""
     return math.nan if sighting.speed_kmh is None else float(np.float32(sighting.speed_kmh))
 
 
@@ -121,7 +86,7 @@ def traits_of(
 
 def id_halves(identity: bytes) -> tuple[int, int]:
     """The two halves of `id_bytes` as signed numbers: what fits 64 bits of any kind."""
-    high, low = _SIGNED_HALVES.unpack(identity)
+    high, low = _HALVES.unpack(identity)
     return high, low
 
 

@@ -29,7 +29,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 
 def encode_passage(sighting: Sighting) -> bytes | None:
-    """The index's value for a sighting: `anpr.ops.passages.compact` of it; None if it cannot be kept so."""
+    """The index's value for a sighting; None if its plate or its id is not of a form that the engine gives."""
     plate, (identity, short) = pack(sighting.text), id_bytes(sighting.id)
     if plate is None:  # no pseudonym can be packed
         pseudonym = number_of(sighting.text)

@@ -12,7 +12,8 @@ from making_records import GAPS, HITS, SIGHTINGS, make_gap, make_hit, make_sight
 
 from anpr.clock import ManualClock
 from anpr.errors import StoreError
-from anpr.ops.passages import Traits, compact
+from anpr.ops.passages import Traits, id_bytes, traits_of
+from anpr.plates.packed import pack
 from anpr.records import CoverageGap, Event, Hit, Record, Sighting
 from anpr.store import Store
 from anpr.store.environment import put_all
@@ -125,13 +126,14 @@ def test_no_stamp_is_made_of_what_is_no_time(seconds: float) -> None:
 
 @given(SIGHTINGS)
 def test_the_index_for_memory_holds_what_memory_keeps(sighting: Sighting) -> None:
-    value, told = encode_passage(sighting), compact(sighting)
-    assert (value is None) == (told is None)
-    if value is not None and told is not None:
-        numbers = (told.id_high, told.id_low, told.plate)
-        assert value[:24] == b"".join(map(pack_seq, numbers))
-        assert value[24:28] == told.millionths.to_bytes(4, "big")
-        assert msgspec.msgpack.decode(value[FIXED_BYTES:], type=Traits) == told.traits
+    value, plate = encode_passage(sighting), pack(sighting.text)
+    identity, short = id_bytes(sighting.id)
+    assert (value is None) == (plate is None or identity is None)
+    if value is not None and plate is not None:
+        assert value[:24] == (identity or b"") + pack_seq(plate)
+        assert value[24:28] == round(sighting.probability * 1e6).to_bytes(4, "big")
+        told = msgspec.msgpack.decode(value[FIXED_BYTES:], type=Traits)
+        assert told == Traits._make(traits_of(sighting, short_id=short))
 
 
 def test_what_must_come_last_and_does_not_is_refused(store: Store) -> None:
