@@ -41,6 +41,7 @@ EXTRAS = {
         "rapidfuzz>=3.10",
         "setuptools>=77",
         "tomli-w>=1.1",
+        "pyyaml>=6.0",
         "ruff>=0.8",
         "mypy>=1.13",
     ],
