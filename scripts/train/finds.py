@@ -1,4 +1,4 @@
-"""`python -m scripts.train finds`: what is no plate, cut from pictures without plates, into one .npz.
+"""`python -m scripts.train finds`: what is no plate, cut from pictures without plates or beside them, into one .npz.
 
 The places that a detector took for plates there, however unsure, and places at random: the reader learns from them to
 say that nothing is there, which makes it the detector's second look.
@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from anpr.nets.detector import Detector, DetectorOptions
 from anpr.nets.model import ModelFolder
+from anpr.ops.quads import box_iou
 from anpr.records import Frame
 from scripts.train.detector_data import empty_frames, plate_pose
 from scripts.train.labels import add_open_only, load_pictures
 from scripts.train.reader_data import PlateSample, cut_around, save_samples
 
+CATEGORIES = ("road-noplate", "dashcam-ro")
+"""Street scenes without a legible plate, and such in which every legible one has its box."""
 THRESHOLD = 0.04
 """Of the detector: low, so that there is enough to learn from."""
 AT_RANDOM = 6
@@ -52,19 +55,22 @@ def main(arguments: argparse.Namespace) -> int:
     options = DetectorOptions(threshold=THRESHOLD, zooms=(1.0, 0.6, 0.4), overlap_most=0.6)
     detector = Detector.open(ModelFolder.load(arguments.detector, "detector"), options)
     pictures = load_pictures(
-        arguments.data, split="train", kind="scene", categories=("road-noplate",), open_only=arguments.open_only
+        arguments.data, split="train", kind="scene", categories=CATEGORIES, open_only=arguments.open_only
     )
-    lumas = [picture.load_grey() for picture in pictures]
-    lumas += [scene.luma for path in arguments.empty_video for scene in empty_frames(path, FILMED)]
+    scenes = [(picture.load_grey(), picture.boxes) for picture in pictures]
+    scenes += [(scene.luma, ()) for path in arguments.empty_video for scene in empty_frames(path, FILMED)]
     samples = []
-    for luma in lumas:
+    for luma, boxes in scenes:
         grey = np.full((luma.shape[0] // 2, luma.shape[1] // 2), 128, np.uint8)
         quads = [plate.quad for plate in detector.detect(Frame("", 0, 0.0, 0.0, luma, grey, grey))]
         quads += [random_quad((luma.shape[0], luma.shape[1]), rng) for _ in range(AT_RANDOM)]
         for quad in quads:
+            around = (*quad.min(axis=0), *quad.max(axis=0))
+            if any(box_iou(around, box) > 0 for box in boxes):
+                continue
             part, corners = cut_around(luma, quad)
             if min(part.shape) >= 8:
                 samples.append(PlateSample(part, corners, "", loose=False))
     save_samples(arguments.output, samples)
-    print(f"{len(samples)} places of {len(lumas)} pictures")
+    print(f"{len(samples)} places of {len(scenes)} pictures")
     return 0

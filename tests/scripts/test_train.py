@@ -276,3 +276,20 @@ def test_places_without_a_plate_are_cut_from_pictures_without_plates(data: Path,
     samples = load_rendered(output)
     assert len(samples) >= finds.AT_RANDOM - 2
     assert {sample.text for sample in samples} == {""}
+
+
+def test_beside_labelled_plates_other_places_are_cut_too_and_none_that_touches_a_plate(
+    data: Path, tmp_path: Path
+) -> None:
+    labels = data / "labels.csv"
+    plate = "dash.png,train,scene,dashcam-ro,,foreign,,{},MIT\n"
+    cv2.imwrite(str(data / "dash.png"), np.random.default_rng(1).integers(0, 255, (200, 300), dtype=np.uint8))
+    counts = []
+    for box in ("[[0, 0, 10, 10]]", "[[0, 0, 300, 200]]"):
+        labels.write_text(labels.read_text() + plate.format(f'"{box}"'))
+        output = tmp_path / "finds.npz"
+        assert finds.main(parse(finds, [str(output), "--data", str(data), "--open-only"])) == 0
+        counts.append(len(load_rendered(output)))
+        labels.write_text(labels.read_text().replace(plate.format(f'"{box}"'), ""))
+    assert counts[0] >= finds.AT_RANDOM - 2
+    assert counts[1] == 0
