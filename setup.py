@@ -16,35 +16,38 @@ CPU = ["onnxruntime>=1.26"]
 XLSX = ["openpyxl>=3.1"]
 BRIDGES = ["httpx>=0.28", "paho-mqtt>=2.1,<3", "nats-py>=2.9,<3", "confluent-kafka>=2.8,<3"]
 EXPORT = ["pyarrow>=18.0"]
+TEST = [
+    *XLSX,
+    *EXPORT,
+    *BRIDGES,
+    "duckdb>=1.1",
+    "onnx>=1.21",
+    "pytest>=8.3",
+    "pytest-benchmark>=5.0",
+    "pytest-timeout>=2.3",
+    "hypothesis>=6.112",
+    "jsonschema>=4.23",
+    "rapidfuzz>=3.10",
+    "setuptools>=77",
+    "tomli-w>=1.1",
+    "pyyaml>=6.0",
+    "ruff>=0.8",
+    "mypy>=1.13",
+]
+CUDA_PARTS = ("cuda-nvcc", "cuda-crt", "nvvm", "cuda-cccl", "cuda-runtime", "cuda-profiler-api")
+"""Of one version, the oldest of CUDA 13: any driver for CUDA 13 has what it asks for. scripts/pycuda names the same."""
 EXTRAS = {
     "cpu": CPU,
     "openvino": ["onnxruntime-openvino>=1.24"],
     "gpu": ["onnxruntime-gpu[cuda,cudnn]>=1.31,<1.32", "pycuda>=2025.1", "nvidia-ml-py>=12.560"],
-    "kernels": ["nvidia-cuda-nvcc>=13.0", "nvidia-cuda-cccl>=13.0"],
+    "kernels": [f"nvidia-{part}==13.0.*" for part in CUDA_PARTS],
     "xlsx": XLSX,
     "export": EXPORT,
     "paddle": ["rapidocr>=3.10", "tomli-w>=1.1"],
     "bridges": BRIDGES,
     "train": ["torch==2.13.0", "onnx>=1.21", "matplotlib>=3.9", "tomli-w>=1.1"],
-    "dev": [
-        *CPU,
-        *XLSX,
-        *EXPORT,
-        *BRIDGES,
-        "duckdb>=1.1",
-        "onnx>=1.21",
-        "pytest>=8.3",
-        "pytest-benchmark>=5.0",
-        "pytest-timeout>=2.3",
-        "hypothesis>=6.112",
-        "jsonschema>=4.23",
-        "rapidfuzz>=3.10",
-        "setuptools>=77",
-        "tomli-w>=1.1",
-        "pyyaml>=6.0",
-        "ruff>=0.8",
-        "mypy>=1.13",
-    ],
+    "test": TEST,
+    "dev": [*CPU, *TEST],
 }
 
 data_packages = {f"anpr.data.{name}": name for name in DATA_FOLDERS if (ROOT / name).is_dir()}
@@ -65,7 +68,7 @@ setup(
         "numpy>=2.0",
         "opencv-python-headless>=4.10",
         "numba>=0.61",
-        "av>=17.0",
+        "av>=18.0,<19",
         "pyzmq>=27.0",
         "lmdb>=3.0",
         "cryptography>=44.0",

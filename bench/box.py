@@ -5,7 +5,6 @@ All on one machine: the processors that serve and listen are not there for `anpr
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from anpr.bus.subscriber import Subscriber
 from anpr.clock import SystemClock
 from anpr.records import Event, Sighting
 from bench.processes import cpu_seconds, die_with_parent, pss_bytes
+from scripts.fault_matrix.sockets import free_port
 
 ROOT = Path(__file__).parent.parent
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -173,7 +173,7 @@ def watch(
     """Let `anpr run` watch the first `streams` cameras of the server: settle, then measure for `window_seconds`."""
     with tempfile.TemporaryDirectory(prefix="anpr-bench-") as name:
         folder = Path(name)
-        endpoint, health = f"ipc://{folder}/bus", f"127.0.0.1:{_free_port()}"
+        endpoint, health = f"ipc://{folder}/bus", f"127.0.0.1:{free_port()}"
         site, log = folder / "site.toml", folder / "log"
         content = _site(server.addresses[:streams], pipeline, folder, endpoint, health)
         site.write_text(tomli_w.dumps(content), encoding="utf-8")
@@ -201,11 +201,6 @@ def watch(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def _site(addresses: Sequence[str], pipeline: str, folder: Path, endpoint: str, health: str) -> dict[str, Any]:

@@ -116,3 +116,48 @@ def beginning(truth: Truth, *, seconds: float) -> Truth:
         for vehicle in truth.vehicles
     )
     return Truth(msgspec.structs.replace(truth.clip, frames=len(frames)), vehicles, frames)
+
+
+def transcoded(clip: Path, target: Path, codec: str) -> Path:
+    """The clip in another codec, made by the processor at the same bit rate, once."""
+    if target.exists():
+        return target
+    part = target.with_name(f"part-{target.name}")
+    with av.open(str(clip)) as source, av.open(str(part), "w") as copy:
+        stream = source.streams.video[0]
+        options = {"preset": "superfast", "x265-params": "log-level=none:bframes=0:keyint=50"}
+        made = copy.add_stream(codec, rate=25, options=options)
+        made.width, made.height, made.pix_fmt = stream.width, stream.height, "yuv420p"
+        made.bit_rate = int(stream.bit_rate or 4_000_000)
+        for frame in source.decode(stream):
+            frame.pict_type = 0
+            copy.mux(made.encode(frame))
+        copy.mux(made.encode(None))
+    part.rename(target)
+    return target
+
+
+def lengthened(clip: Path, target: Path, *, seconds: float) -> Path:
+    """The clip again and again, packet by packet, until it lasts `seconds`; made once."""
+    if target.exists():
+        return target
+    part = target.with_name(f"part-{target.name}")
+    with av.open(str(part), "w") as copy:
+        made, offset = None, 0
+        while True:
+            with av.open(str(clip)) as source:
+                (stream,) = source.streams.video
+                made = made or copy.add_stream_from_template(stream)
+                end = offset
+                for packet in source.demux(stream):
+                    if packet.pts is None or packet.dts is None or packet.duration is None:
+                        continue
+                    end = max(end, offset + packet.pts + packet.duration)
+                    packet.pts, packet.dts = packet.pts + offset, packet.dts + offset
+                    packet.stream = made
+                    copy.mux(packet)
+                if end == offset or end * stream.time_base >= seconds:
+                    break
+                offset = end
+    part.rename(target)
+    return target

@@ -5,7 +5,7 @@
 // out   blocks    (pictures, canvas_height / BLOCK_PX, canvas_width / BLOCK_PX, BLOCK_PX * BLOCK_PX) uint8, the pixels
 //                 of a block row by row; all of it is written. The canvas's sides are multiples of BLOCK_PX.
 //
-// Each byte is the grey level nearest to that of letterbox, halves rounded up.
+// Each byte is the grey level nearest to that of letterbox, halves rounded up; 10 bits reach above 255, bytes do not.
 //
 // launch  as for letterbox
 #include "shrink.cuh"
@@ -20,7 +20,7 @@ extern "C" __global__ void letterbox_blocks(
     const LetterboxJob &job = jobs.at[blockIdx.z];
     int value = fill;
     if (x < job.out_width && y < job.out_height)
-        value = static_cast<int>(grey_level(job, x, y) + 0.5f);
+        value = min(255, static_cast<int>(grey_level(job, x, y) + 0.5f));
     const size_t row = static_cast<size_t>(blockIdx.z) * (canvas_height / BLOCK_PX) + y / BLOCK_PX;
     const size_t block = row * (canvas_width / BLOCK_PX) + x / BLOCK_PX;
     blocks[block * (BLOCK_PX * BLOCK_PX) + y % BLOCK_PX * BLOCK_PX + x % BLOCK_PX] = static_cast<unsigned char>(value);

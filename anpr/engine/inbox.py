@@ -47,26 +47,29 @@ class Inbox:
         """What ended the taking; whoever puts is told."""
         self._tick_seconds = tick_seconds
         self._monotonic = monotonic
-        self._changed = threading.Condition()
+        self._arrived = threading.Condition(lock := threading.RLock())
+        """Who takes waits for it, and is told of every picture …"""
+        self._room = threading.Condition(lock)
+        """… who puts for this, and is told of every batch: hundreds of decoders must not wake one another."""
         self._seats: list[Seat] = []
         self._ready: deque[Seat] = deque()
 
     @property
     def seats(self) -> tuple[Seat, ...]:
         """Of all cameras that are there."""
-        with self._changed:
+        with self._arrived:
             return tuple(self._seats)
 
     @property
     def waiting(self) -> int:
         """Pictures and marks that wait."""
-        with self._changed:
+        with self._arrived:
             return sum(len(seat.queue) for seat in self._seats)
 
     def join(self, passenger: Passenger, *, waits: bool = False) -> Seat:
         """Give a camera its seat."""
         seat = Seat(passenger, waits, put_seconds=self._monotonic())
-        with self._changed:
+        with self._arrived:
             self._seats.append(seat)
         return seat
 
@@ -76,9 +79,9 @@ class Inbox:
         Raises what ended the taking, or this camera's part in it.
         """
         size = picture.surface.width_px, picture.surface.height_px
-        with self._changed:
+        with self._arrived:
             while seat.waits and not self._over(seat) and len(seat.queue) >= ROOM:
-                self._changed.wait()
+                self._room.wait()
             if (error := self.error or seat.passenger.error) is not None:
                 raise error
             if seat.closed:
@@ -92,18 +95,18 @@ class Inbox:
 
     def close(self, seat: Seat) -> None:
         """No more pictures of this camera; those that wait are still taken. `seat.left` is set after the last."""
-        with self._changed:
+        with self._arrived:
             if not seat.closed:
                 seat.closed = True
                 seat.queue.append("end")
                 self._call(seat)
             if self.error is not None:
                 seat.left.set()
-            self._changed.notify_all()
+            self._room.notify_all()
 
     def drop(self, seat: Seat) -> int:
         """Close a seat and forget its waiting pictures; returns how many they were."""
-        with self._changed:
+        with self._arrived:
             pictures = sum(not isinstance(each, str) for each in seat.queue)
             seat.queue.clear()
         self.close(seat)
@@ -111,13 +114,13 @@ class Inbox:
 
     def take(self, limit: int, *, patience_seconds: float) -> list[Item]:
         """Up to `limit` pictures or marks, of as many cameras as have one; none if none comes in time."""
-        with self._changed:
+        with self._arrived:
             if not self._ready:
-                self._changed.wait(patience_seconds)
+                self._arrived.wait(patience_seconds)
             until = self._monotonic() + self._tick_seconds
             while self._ready and len(self._ready) < min(limit, len(self._seats)):
                 left = until - self._monotonic()
-                if left <= 0 or not self._changed.wait(left):
+                if left <= 0 or not self._arrived.wait(left):
                     break
             batch: list[Item] = []
             dependent: list[Seat] = []
@@ -131,24 +134,24 @@ class Inbox:
                 if seat.queued:
                     (self._ready if seat.passenger.independent else dependent).append(seat)
             self._ready.extend(dependent)
-            self._changed.notify_all()
+            self._room.notify_all()
             return batch
 
     def taken(self, batch: list[Item]) -> None:
         """A batch has been processed: cameras whose last word was in it leave."""
         ended = {id(item.passenger) for item in batch if item.picture == "end"}
-        with self._changed:
+        with self._arrived:
             for seat in [seat for seat in self._seats if id(seat.passenger) in ended]:
                 self._seats.remove(seat)
                 seat.left.set()
 
     def fail(self, error: BaseException) -> None:
         """Nobody takes any more: everyone who puts or waits is told."""
-        with self._changed:
+        with self._arrived:
             self.error = error
             for seat in self._seats:
                 seat.left.set()
-            self._changed.notify_all()
+            self._room.notify_all()
 
     def _over(self, seat: Seat) -> bool:
         return seat.closed or self.error is not None or seat.passenger.error is not None
@@ -157,7 +160,7 @@ class Inbox:
         if not seat.queued:
             seat.queued = True
             self._ready.append(seat)
-        self._changed.notify_all()
+        self._arrived.notify_all()
 
 
 def _oldest_of_too_many(seat: Seat) -> SurfaceFrame | None:

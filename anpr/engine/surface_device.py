@@ -142,6 +142,7 @@ class SurfaceDevice:
     def close(self) -> None:
         self._scenes.clear()
         self._uploads.clear()
+        del self._detector, self._reader  # their sessions end in this thread, and before the stream that they work on
         with suppress(DeviceError):  # it may be the reason for closing
             self._batches.close()
 

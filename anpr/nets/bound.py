@@ -22,8 +22,8 @@ from anpr.ops.surfaces import Array, DeviceArray
 
 BUCKETS = (1, 4, 8, 16, 32, 64, 128)
 """Batch sizes that are prepared; a batch in between is run as the next larger one."""
-WARM_RUNS = 3
-"""The first makes room, the second is recorded, the third plays it back."""
+WARM_RUNS = 4
+"""Two make room, a third is recorded (onnxruntime may do all three in the first), the last plays it back."""
 _OUT_OF_MEMORY = ("out of memory", "failed to allocate", "cuda failure 2:", "alloc_failed", "allocation failed")
 """onnxruntime tells a full GPU by words alone."""
 
@@ -51,7 +51,8 @@ def output_shapes(facts: Facts, *, height: int, width: int) -> list[tuple[int, .
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bound:
-    """One session's buffers for pictures of one size. Use from the thread that opened it."""
+    """One session's buffers for pictures of one size. Use from the thread that opened and warmed it: onnxruntime keeps
+    CUDA graphs for the thread that recorded them."""
 
     session: Session
     input: Array

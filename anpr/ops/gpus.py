@@ -44,7 +44,8 @@ def list_gpus() -> tuple[Gpu, ...]:
 def wait_blocking(number: int) -> None:
     """Have whoever waits for GPU `number` in this process sleep meanwhile, as libavcodec asks of the primary context.
 
-    Asks in vain if somebody has started that context otherwise, or there is no such GPU: nothing is raised.
+    Where somebody has started that context otherwise, it is for the driver to say whether that can still be changed;
+    if not, or if there is no such GPU, nothing is raised.
     """
     try:
         driver = ctypes.CDLL(DRIVER_LIBRARY)

@@ -4,8 +4,8 @@ The pictures stay in device memory. By default libavcodec copies each out of the
 `hwaccel_flags` without `unsafe_output`), so that a picture may be kept as long as its memory is there.
 
 libavcodec wants a GPU's primary context to block rather than spin while it waits, and refuses one that somebody has
-started otherwise ("Primary context already active with incompatible flags", hwcontext_cuda.c). So onnxruntime must come
-after `Nvdec.open` or `anpr.ops.cuda_driver`, which ask for the same.
+started otherwise ("Primary context already active with incompatible flags", hwcontext_cuda.c). So the same is asked for
+before every decoder, and onnxruntime must come after `Nvdec.open` or `anpr.ops.cuda_driver`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 
 from anpr.errors import DeviceError
+from anpr.ops.gpus import wait_blocking
 from anpr.ops.surfaces import Layout, Surface
 
 DEVICE_FORMAT = "cuda"
@@ -79,6 +80,7 @@ class Nvdec:
 
 
 def _acceleration(gpu: int) -> HWAccel:
+    wait_blocking(gpu)
     return HWAccel(DEVICE_FORMAT, device=str(gpu), allow_software_fallback=False, is_hw_owned=True)
 
 

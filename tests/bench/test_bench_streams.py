@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from making_records import make_sighting
 from prometheus_client.samples import Sample
+from waiting import until
 
 from anpr.clock import SystemClock
 from anpr.config import load_pipeline
@@ -159,30 +160,27 @@ def frame(pts_seconds: float) -> Frame:
 
 
 def test_slices_end_where_decoding_alone_takes_its_turn() -> None:
-    until: list[float] = []
+    ends: list[float] = []
 
     def decode(pts_seconds: float) -> int:
-        until.append(pts_seconds)
-        time.sleep(0.02)
+        ends.append(pts_seconds)
+        time.sleep(0.2)
         return 10
 
     turns = Turns(1.0, decode)
     for number in range(35):
         turns.attend(frame(number / 10))
-    assert until == [1.0, 2.0, 3.0]
+    assert ends == [1.0, 2.0, 3.0]
     assert [part.frames for part in turns.slices] == [10, 10, 10]
-    assert all(part.decode_seconds >= 0.02 for part in turns.slices)
-    assert all(part.seconds < 0.02 for part in turns.slices)
+    assert all(part.decode_seconds >= 0.2 for part in turns.slices)
+    assert all(part.seconds < 0.2 for part in turns.slices)
 
 
 def test_what_processes_cost() -> None:
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'x = 1\\nwhile True: x += 1'])"
     with subprocess.Popen([sys.executable, "-c", code], start_new_session=True) as parent:
         try:
-            deadline = time.monotonic() + 20
-            while len(list(tree(parent.pid))) < 2 or cpu_seconds(parent.pid) < 0.2:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            until(lambda: len(list(tree(parent.pid))) == 2 and cpu_seconds(parent.pid) >= 0.2)
             _, child = tree(parent.pid)
             assert cpu_seconds(child) <= cpu_seconds(parent.pid)
             assert 1e6 < pss_bytes(child) < pss_bytes(parent.pid)

@@ -116,9 +116,13 @@ def gpu_pipeline() -> Iterator[Callable[[str], tuple[Pipeline, SurfaceDevice]]]:
         device.close()
 
 
-def test_a_gpu_tells_the_same_sightings(gpu_pipeline: Callable[[str], tuple[Pipeline, SurfaceDevice]]) -> None:
+@pytest.mark.parametrize("name", ["gpu-t4", "gpu-orin"])
+def test_a_gpu_tells_the_same_sightings(
+    name: str, gpu_pipeline: Callable[[str], tuple[Pipeline, SurfaceDevice]]
+) -> None:
+    """Of pictures that it decodes, and, gated, of the processor's, which are copied there."""
     need_gpu()
-    pipeline, device = gpu_pipeline("gpu-t4")
+    pipeline, device = gpu_pipeline(name)
     passages, _ = together(pipeline, device, batch=8, nvdec=device.nvdec)
     expected = settled(alone(load_pipeline("cpu"))[0])
     found = settled(passages)

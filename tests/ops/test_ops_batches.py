@@ -118,6 +118,14 @@ def test_blocks_of_a_batch_are_those_of_each_picture(bench: Any, canvas: tuple[i
         assert (differing != 0).mean() < 0.01
 
 
+@pytest.mark.parametrize("size", [(96, 160), (50, 70)])
+def test_the_brightest_of_ten_bits_stays_white(bench: Any, size: tuple[int, int]) -> None:
+    white = bench.surface(np.full(size, 1023 << 6, np.uint16))
+    blocks = bench.batches.empty((1, 12, 20, BLOCK_PX**2), np.uint8)
+    bench.batches.blocks_of_surfaces([white], blocks, fill=255)
+    assert (bench.batches.fetch(blocks)[0] == 255).all()
+
+
 def test_seventy_pictures_of_any_size_are_one_batch(bench: Any) -> None:
     rng = np.random.default_rng(5)
     lumas = [noise(*rng.integers(2, 160, 2).tolist(), seed=index) for index in range(70)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from conftest import Bench
+from making_benches import Bench
 
 from anpr.clock import SystemClock
 from anpr.nets.batch_detector import BatchDetector

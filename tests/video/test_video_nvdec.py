@@ -174,6 +174,14 @@ def test_without_a_gpu_nvdec_is_an_error_with_its_cure() -> None:
         Nvdec.open(0, at_once=1)
 
 
+def test_the_context_is_asked_to_block_before_every_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(decoding, "wait_blocking", asked.append)
+    device = Nvdec(3, nullcontext(), None)
+    assert [device.acceleration().is_hw_owned for _ in range(2)] == [True, True]
+    assert asked == [3, 3]
+
+
 def test_images_are_not_decoded_by_a_gpu(tmp_path: Path) -> None:
     device: Any = SimpleNamespace(acceleration=lambda: None)
     with pytest.raises(DeviceError, match="images"):
