@@ -154,7 +154,7 @@ def _take_bare(endpoint: str, _folder: Path, _count: int, joined: Callable[[], N
 
 
 def _take_live(endpoint: str, _folder: Path, _count: int, joined: Callable[[], None]) -> Iterator[None]:
-    with Subscriber(endpoint, clock=SystemClock(), topics=("",), queue_messages=0) as subscriber:
+    with Subscriber(endpoint, clock=SystemClock(), topics=("",)) as subscriber:
         for item in subscriber.items(threading.Event()):
             if isinstance(item, Event):
                 yield

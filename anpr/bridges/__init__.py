@@ -4,9 +4,10 @@ A bridge is a consumer of the box like any other, in a process of its own. It ac
 the broker has acknowledged it, or when it lies in the dead-letter file with the reason.
 """
 
+from anpr.bridges.again import SentAgain, send_again
 from anpr.bridges.bridge import Bridge
 from anpr.bridges.dead_letters import DeadLetters
-from anpr.bridges.opening import open_bridge
+from anpr.bridges.opening import open_bridge, open_sink
 from anpr.bridges.sink import Accepted, Later, LeftOut, Outcome, Refused, Sink
 
 __all__ = [
@@ -17,6 +18,9 @@ __all__ = [
     "LeftOut",
     "Outcome",
     "Refused",
+    "SentAgain",
     "Sink",
     "open_bridge",
+    "open_sink",
+    "send_again",
 ]

@@ -191,10 +191,10 @@ class KafkaSink:
                 )
             except KafkaException as error:
                 outcomes[place] = self._outcome(error.args[0])
-                if isinstance(outcomes[place], Later):
-                    break
             except BufferError as error:
                 outcomes[place] = Later("busy", str(error))
+            if isinstance(outcomes[place], Later):
+                del outcomes[place + 1 :]  # of what is not sent, nothing will be told
                 break
         await self._wait_for(producer, outcomes)
         refused = self._refused

@@ -12,7 +12,8 @@ from anpr.bus.events import encode, event_id
 from anpr.records import Event
 
 AT_ONCE = 20
-"""Messages under way, in the order of the events: what any broker takes (Receive Maximum) and paho sends at once."""
+"""Messages given to a connection together, in the order of the events: what paho sends at once. Fewer are under way
+where the broker takes fewer."""
 _ROOM_BYTES = 16
 """Of a packet, for lengths and numbers."""
 _FOR_GOOD = {0x90: "its topic", 0x99: "its payload's format"}

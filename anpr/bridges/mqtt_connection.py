@@ -24,6 +24,8 @@ KEEPALIVE_SECONDS = 30
 _MISC_SECONDS = 1.0
 _LARGEST_BYTES = (1 << 28) - 1
 """Of any MQTT packet."""
+_MOST_UNDER_WAY = (1 << 16) - 1
+"""Messages without an acknowledgement that a broker takes if it does not say (Receive Maximum)."""
 
 
 class MqttLostError(Exception):
@@ -59,6 +61,9 @@ class MqttConnection:
         self._misc: asyncio.Task[None] | None = None
         self.largest_bytes = _LARGEST_BYTES
         """Of a packet that the broker takes."""
+        self._room = asyncio.Semaphore(_MOST_UNDER_WAY)
+        """For messages under way: paho does not ask how many the broker takes, which ends the connection if it is one
+        too many."""
         client = self._client = Client(
             CallbackAPIVersion.VERSION2, client_id=options.client_id, protocol=MQTTv5, reconnect_on_failure=False
         )
@@ -94,31 +99,38 @@ class MqttConnection:
 
     async def publish(self, topic: str, payload: bytes, properties: Properties) -> ReasonCode:
         """Send with quality of service 1; what the broker's acknowledgement says. Raises MqttLostError."""
-        if self._lost is not None:
-            raise self._lost
-        sent = self._client.publish(topic, payload, qos=1, properties=properties)
-        if sent.rc != MQTT_ERR_SUCCESS:
-            raise MqttLostError(error_string(sent.rc))
-        answer = self._answers[sent.mid] = self._loop.create_future()
-        try:
-            async with asyncio.timeout(self._options.timeout_seconds):
-                code: ReasonCode = await answer
-                return code
-        except TimeoutError:
-            raise MqttLostError(f"no acknowledgement within {self._options.timeout_seconds:g} s") from None
-        finally:
-            self._answers.pop(sent.mid, None)
+        async with self._room:
+            if self._lost is not None:
+                raise self._lost
+            sent = self._client.publish(topic, payload, qos=1, properties=properties)
+            if sent.rc != MQTT_ERR_SUCCESS:
+                raise MqttLostError(error_string(sent.rc))
+            answer = self._answers[sent.mid] = self._loop.create_future()
+            try:
+                async with asyncio.timeout(self._options.timeout_seconds):
+                    code: ReasonCode = await answer
+                    return code
+            except TimeoutError:
+                lost = MqttLostError(f"no acknowledgement within {self._options.timeout_seconds:g} s")
+                self._lose(lost)  # those that wait for room would wait for as long, one after the other
+                raise lost from None
+            finally:
+                self._answers.pop(sent.mid, None)
 
     async def close(self) -> None:
-        """Say goodbye, if somebody hears it."""
+        """Say goodbye, if somebody hears it. The socket is closed also where nobody does: each try would leave one."""
         if self._misc is not None:
             self._misc.cancel()
-        if self._client.is_connected():
+        if self._client.socket() is not None:
             self._client.disconnect()
-            with suppress(MqttLostError, TimeoutError):
+            with suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
-                    while self._lost is None:
+                    while self._client.socket() is not None:
                         await asyncio.sleep(0.01)
+        left: Any = self._client.socket()
+        if left is not None:
+            self._on_socket_close(self._client, None, left)
+            left.close()
         self._lose(MqttLostError("closed"))
 
     def _connect(self) -> None:
@@ -147,6 +159,7 @@ class MqttConnection:
             self._lose(MqttLostError(f"the broker refuses us: {code}", not_allowed=code.value in (0x86, 0x87, 0x8C)))
             return
         self.largest_bytes = getattr(properties, "MaximumPacketSize", _LARGEST_BYTES)
+        self._room = asyncio.Semaphore(max(1, getattr(properties, "ReceiveMaximum", _MOST_UNDER_WAY)))
         if not self._connected.done():
             self._connected.set_result(None)
 

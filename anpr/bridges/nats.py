@@ -111,9 +111,7 @@ class NatsSink:
         """End the connection."""
         client, self._client = self._client, None
         if client is not None:
-            with suppress(Error, OSError, TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await client.close()
+            await _end(client)
 
     async def _connect(self) -> Client:
         if self._client is not None and self._client.is_connected:
@@ -150,6 +148,7 @@ class NatsSink:
                     token=options.token,
                 )
         except (Error, OSError, TimeoutError) as error:
+            await _end(client)  # it leaves its socket open, one for each try
             vague = isinstance(error, NoServersError | TimeoutError) and problems
             raise problems[-1] if vague else error from None
         self._client = client
@@ -191,3 +190,9 @@ class NatsSink:
         if isinstance(error, AuthorizationError) or "authorization" in text.lower():
             return Later("not allowed", text)
         return Later("unreachable", text)
+
+
+async def _end(client: Client) -> None:
+    with suppress(Error, OSError, TimeoutError):
+        async with asyncio.timeout(1.0):
+            await client.close()

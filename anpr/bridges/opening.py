@@ -29,16 +29,23 @@ async def open_bridge(config: BridgeFile, *, clock: Clock) -> AsyncIterator[Brid
     Raises ConfigError if a package, a certificate or a key is missing, BusError if a key or the cursor is wrong.
     """
     feed = config.feed
-    if not config.dead_letters.parent.is_dir():
-        raise ConfigError("no such folder", place=str(config.dead_letters.parent), cure="make it for dead_letters")
-    keys = ClientKeys.load(feed.key_file, *feed.box_keys) if feed.key_file is not None else None
-    sink = _sink(config, clock=clock)
-    try:
+    async with open_sink(config, clock=clock) as sink:
+        keys = ClientKeys.load(feed.key_file, *feed.box_keys) if feed.key_file is not None else None
         with DurableSubscriber(
             feed.endpoint, feed.consumer, clock=clock, cursor=feed.cursor, keys=keys, window=WINDOW
         ) as subscriber:
             letters = DeadLetters(config.dead_letters, clock=clock)
             yield Bridge(subscriber, sink, dead_letters=letters, clock=clock, topics=feed.topics)
+
+
+@asynccontextmanager
+async def open_sink(config: BridgeFile, *, clock: Clock) -> AsyncIterator[Sink]:
+    """The broker alone, connected with the first event. Raises ConfigError if a package or a certificate is missing."""
+    if not config.dead_letters.parent.is_dir():
+        raise ConfigError("no such folder", place=str(config.dead_letters.parent), cure="make it for dead_letters")
+    sink = _sink(config, clock=clock)
+    try:
+        yield sink
     finally:
         await sink.close()
 

@@ -5,8 +5,10 @@ Binary mode: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/binding
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
@@ -23,6 +25,8 @@ from anpr.records import Event
 AT_ONCE = 32
 """Events between two acknowledgements to the box; each is a request of its own."""
 _SHOWN_CHARACTERS = 200
+_MOST_BODY_BYTES = 64 << 10
+"""Of an answer that is read to its end, so that the connection can be used again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class WebhookSink:
             timeout=options.timeout_seconds,
             verify=options.tls or ssl.create_default_context(),
             limits=httpx.Limits(max_connections=1),
-            headers={"user-agent": "anpr-bridge"},
+            headers={"user-agent": "anpr-bridge", "accept-encoding": "identity"},
             transport=transport,
         )
 
@@ -98,13 +102,19 @@ class WebhookSink:
         if not isinstance(request, Request):
             return request
         headers = request.headers | self._credentials(event_id(event), request.body)
-        try:
-            async with self._client.stream(
-                "POST", self._options.url, content=request.body, headers=headers
-            ) as response:
-                return self._outcome(response)
-        except httpx.TimeoutException:
-            return Later("timed out", f"no answer within {self._options.timeout_seconds:g} s")
+        timeout_seconds = self._options.timeout_seconds
+        try:  # httpx's own limit begins anew with each byte
+            async with (
+                asyncio.timeout(2 * timeout_seconds),
+                self._client.stream("POST", self._options.url, content=request.body, headers=headers) as response,
+            ):
+                outcome = self._outcome(response)
+                with suppress(httpx.TransportError, TimeoutError):
+                    async with asyncio.timeout(timeout_seconds):
+                        await _take_body(response)
+                return outcome
+        except (httpx.TimeoutException, TimeoutError):
+            return Later("timed out", f"no answer within {timeout_seconds:g} s")
         except httpx.TransportError as error:
             return Later("unreachable", str(error) or type(error).__name__)
 
@@ -132,7 +142,7 @@ class WebhookSink:
         match status:
             case 401 | 403 | 407:
                 return Later("not allowed", problem, asked)
-            case 404 | 410:
+            case 404 | 405 | 410 | 421:
                 return Later("no such address", problem, asked)
             case 408 | 409 | 425 | 429 | 503:
                 return Later("busy", problem, asked)
@@ -153,3 +163,12 @@ class WebhookSink:
             return max(0.0, parsedate_to_datetime(value).timestamp() - self._clock.wall_seconds())
         except (ValueError, OverflowError):
             return None
+
+
+async def _take_body(response: httpx.Response) -> None:
+    """Read an answer, of which nothing is wanted; a long one ends the connection."""
+    size_bytes = 0
+    async for piece in response.aiter_bytes():
+        size_bytes += len(piece)
+        if size_bytes > _MOST_BODY_BYTES:
+            return

@@ -92,7 +92,13 @@ class Conversation:
         """What is acknowledged; None as long as neither we nor the box have said so."""
         if len(self._safe) < len(LANES):
             return None
-        return Cursor(box=self.box, epoch=self.epoch, hits=self._safe["hits"], rest=self._safe["rest"])
+        return Cursor(
+            consumer=self._consumer,
+            box=self.box,
+            epoch=self.epoch,
+            hits=self._safe["hits"],
+            rest=self._safe["rest"],
+        )
 
     def hello(self) -> Hello:
         """Begin anew, where we are."""
@@ -110,15 +116,17 @@ class Conversation:
             after_seq=self._after_seq,
         )
 
-    def progress(self, *, due: bool) -> Progress | None:
-        """What the box should know: always if `due`, else only if there is something worth a message."""
-        told = self._safe == self._told and self._taken == self._told_taken
+    def progress(self, *, due: bool, room: bool = True) -> Progress | None:
+        """What the box should know: always if `due`, else only if there is something worth a message.
+
+        Without `room` what came since the last time is not told as taken, so that no more comes in its place.
+        """
+        taken = self._taken if room else self._told_taken
+        told = self._safe == self._told and taken == self._told_taken
         if not self.open or (told and not due):
             return None
-        self._told, self._told_taken = dict(self._safe), self._taken
-        return Progress(
-            session=self._session, taken=self._taken, hits=self._safe["hits"].seq, rest=self._safe["rest"].seq
-        )
+        self._told, self._told_taken = dict(self._safe), taken
+        return Progress(session=self._session, taken=taken, hits=self._safe["hits"].seq, rest=self._safe["rest"].seq)
 
     @property
     def owes(self) -> int:
@@ -150,14 +158,16 @@ class Conversation:
         until = len(self._given)
         if event is not None:
             until = next((at for at, taken in enumerate(self._given, 1) if taken.event == event), 0)
+        count = 0
         for _ in range(until):
             taken = self._given.popleft()
             self._safe[taken.lane] = taken.position
+            count += taken.event is not None
         while not self._given and self._arrived and self._arrived[0].event is None:
             taken = self._arrived.popleft()
             self._safe[taken.lane] = taken.position
-        if until:
-            self.counters.add("events_acknowledged", until)
+        if count:
+            self.counters.add("events_acknowledged", count)
         return until > 0
 
     def hear(self, frames: list[bytes]) -> tuple[list[Event | Gap], bool]:
@@ -205,8 +215,11 @@ class Conversation:
         self._held[lane] = position
         if event is None and not self._arrived and not self._given:
             self._safe[lane] = position
-        else:
-            self._arrived.append(_Taken(lane, position, event))
+            return
+        last = self._arrived[-1] if self._arrived else None
+        if event is None and last is not None and last.event is None and last.lane == lane:
+            self._arrived.pop()  # a lane that stays empty while another waits moves on every second
+        self._arrived.append(_Taken(lane, position, event))
 
     def _begin(self, welcome: Welcome) -> list[Event | Gap]:
         starts: dict[Lane, Position] = {"hits": welcome.hits, "rest": welcome.rest}
@@ -249,9 +262,11 @@ class Conversation:
         except BusError:
             self.counters.add("messages_dropped", reason="not ours")
         event = thing if isinstance(thing, Event) and thing.seq == sent.seq else None
+        name = event_id(event) if event is not None else ""
         if isinstance(thing, Unknown):
             self.counters.add("messages_dropped", reason="unknown type")
-        position = Position(sent.seq, event_id(event) if event is not None else "")
+            name = thing.id
+        position = Position(sent.seq, name)
         self._hold(sent.lane, position, event)
         if event is None:
             return [], False

@@ -16,16 +16,18 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """What a consumer holds of one box."""
 
     version: int = 1
+    consumer: Name = ""
+    """Whose it is; empty in files that do not say."""
     box: Name
     epoch: Epoch
     hits: Position
     rest: Position
 
 
-def read_cursor(path: Path) -> Cursor | None:
-    """What the file says; None if there is none yet. Raises BusError."""
+def read_cursor(path: Path, *, consumer: str) -> Cursor | None:
+    """What the file says; None if there is none yet. Raises BusError, also if it is that of another consumer."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Cursor)
+        cursor = msgspec.json.decode(path.read_bytes(), type=Cursor)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -36,6 +38,13 @@ def read_cursor(path: Path) -> Cursor | None:
             place=str(path),
             cure="remove the file: the box then goes on where it knows that you were",
         ) from error
+    if cursor.consumer not in ("", consumer):  # who goes on there would never get what lies between
+        raise BusError(
+            f"this is the cursor of {cursor.consumer}, not of {consumer}",
+            place=str(path),
+            cure="give each consumer a file of its own",
+        )
+    return cursor
 
 
 def write_cursor(path: Path, cursor: Cursor) -> None:

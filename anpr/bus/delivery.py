@@ -38,7 +38,7 @@ from anpr.bus.protocol import (
     decode_request,
     encode_frame,
 )
-from anpr.bus.session import LaneState, Log, Session
+from anpr.bus.session import Allowance, LaneState, Log, Session
 from anpr.bus.sparing import Sparing
 from anpr.clock import Clock
 from anpr.errors import BusError
@@ -110,7 +110,9 @@ class Delivery:
         self._clock = clock
         self._sessions: dict[bytes, Session] = {}
         """By the socket's name for the connection; at most one for each consumer."""
-        self._alive_at_seconds = self._save_at_seconds = clock.monotonic_seconds()
+        now = clock.monotonic_seconds()
+        self._allowances = {each.name: Allowance.full(each.most_per_second, now) for each in consumers}
+        self._alive_at_seconds = self._save_at_seconds = now
         self._logger = structlog.get_logger()
         self._sparing = Sparing(clock)
         self._payloads: dict[int, bytes] = {}
@@ -318,7 +320,7 @@ class Delivery:
             number=hello.session,
             connection=connection,
             most_in_flight=hello.window,
-            most_per_second=consumer.most_per_second,
+            allowance=self._allowances[consumer.name],
             starts=starts,
             acknowledged=acknowledged,
             now=now,
@@ -406,7 +408,7 @@ class Delivery:
         until = now + TURN_SECONDS
         for lane in LANES:
             for session in list(self._sessions.values()):
-                session.note_time(now)
+                session.allowance.grow(now)
                 state = session.lanes[lane]
                 for _ in range(session.room(lane)):
                     if self._clock.monotonic_seconds() >= until:

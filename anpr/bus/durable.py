@@ -40,6 +40,8 @@ HELLO_AGAIN_SECONDS = 0.5
 SILENCE_SECONDS = 5.0
 """The box speaks once a second."""
 _AT_ONCE = 64
+_MOST_WAITING = 4
+"""Windows of events that `tell` lets wait here: each new connection may bring one."""
 _LINGER_MILLISECONDS = 200
 
 
@@ -77,15 +79,12 @@ class DurableSubscriber(Reader[Event | Gap]):
         self._talk = Conversation(
             consumer,
             place=endpoint,
-            cursor=read_cursor(cursor) if cursor is not None else None,
+            cursor=read_cursor(cursor, consumer=consumer) if cursor is not None else None,
             after_seq=after_seq,
             window=window,
             counters=self.counters,
         )
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-
-        def prepare(socket: zmq.Socket[bytes]) -> None:
-            socket.rcvhwm = 2 * window  # not `immediate`: a connection lost between two frames would end the process
 
         try:
             self._link = Link(
@@ -98,7 +97,6 @@ class DurableSubscriber(Reader[Event | Gap]):
                 max_message_bytes=MAX_MESSAGE_BYTES,
                 longest_wait_seconds=5.0,
                 silence_seconds=silence_seconds,
-                prepare=prepare,
             )
         except BaseException:
             self._context.destroy(linger=0)
@@ -125,12 +123,7 @@ class DurableSubscriber(Reader[Event | Gap]):
     def take(self) -> Event | Gap | None:
         """The next event or gap if there is one already; does not wait. Raises BusError if the box refuses us."""
         if not self._waiting:
-            if self._context.closed:
-                raise BusError("the subscriber is closed", place=self._place)
-            with told_as_bus_errors(self._place, cure="use a subscriber in the thread that made it"):
-                self._speak(new=self._link.turn())
-                self._hear()
-                self._tell_progress()
+            self._attend()
         if not self._waiting:
             return None
         item = self._waiting.popleft()
@@ -152,8 +145,15 @@ class DurableSubscriber(Reader[Event | Gap]):
             self._tell_progress()
 
     def tell(self) -> None:
-        """Tell the box that we live, and how far we are, without taking anything: for who is busy for long."""
-        self._tell_progress()
+        """Tell the box that we live, and how far we are, without taking anything: for who is busy for long.
+
+        What the box says meanwhile is heard, so that the connection stands: two windows of events wait for `take`.
+        Raises BusError if the box refuses us.
+        """
+        if len(self._waiting) < _MOST_WAITING * self._window:
+            self._attend(room=False)
+        else:
+            self._tell_progress(room=False)
 
     def close(self) -> None:
         """Tell the box what was acknowledged, and go. Closing twice does no harm."""
@@ -163,6 +163,15 @@ class DurableSubscriber(Reader[Event | Gap]):
             self._tell_progress(due=True)
             self._send(Leave(session=self._talk.session))
         self._context.destroy(linger=_LINGER_MILLISECONDS)
+
+    def _attend(self, *, room: bool = True) -> None:
+        """See how the connection stands, hear what has come, and say how far we are."""
+        if self._context.closed:
+            raise BusError("the subscriber is closed", place=self._place)
+        with told_as_bus_errors(self._place, cure="use a subscriber in the thread that made it"):
+            self._speak(new=self._link.turn())
+            self._hear()
+            self._tell_progress(room=room)
 
     def _speak(self, *, new: bool) -> None:
         """Say hello to a connection that is new, or that gave no answer."""
@@ -183,11 +192,11 @@ class DurableSubscriber(Reader[Event | Gap]):
             if again:
                 self._speak(new=True)
 
-    def _tell_progress(self, *, due: bool = False) -> None:
+    def _tell_progress(self, *, due: bool = False, room: bool = True) -> None:
         now = self._clock.monotonic_seconds()
         waited = now - self._progress_at_seconds
         if due or not self._waiting or self._talk.owes >= self._window // 4 or waited >= SOON_SECONDS:
-            progress = self._talk.progress(due=due or waited >= PROGRESS_SECONDS)
+            progress = self._talk.progress(due=due or waited >= PROGRESS_SECONDS, room=room)
             if progress is not None:
                 self._progress_at_seconds = now
                 self._send(progress)

@@ -142,6 +142,7 @@ class _AnyMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     specversion: Literal["1.0"]
     type: Name
+    id: str = ""
     box: Name
     epoch: Epoch
     sequence: Sequence
@@ -155,6 +156,7 @@ class Unknown:
     box: str
     epoch: int
     seq: int
+    id: str
 
 
 _nulls_in = re.compile(b"null").findall
@@ -391,7 +393,7 @@ def _unknown(payload: bytes | memoryview) -> Unknown | None:
         seq = _number(message.sequence)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return None if message.type in _TYPES else Unknown(message.type, message.box, message.epoch, seq)
+    return None if message.type in _TYPES else Unknown(message.type, message.box, message.epoch, seq, message.id)
 
 
 def _number(sequence: str) -> int:

@@ -137,13 +137,14 @@ class AllowList:
         return changed
 
 
-def _mark(path: Path) -> tuple[int, int] | None:
-    """Changes with a file's content; None if there is nothing to read, as behind a link that leads nowhere."""
+def _mark(path: Path) -> tuple[int, ...] | None:
+    """Changes with a file's content, also where a copy keeps the time of its original; None if there is nothing to
+    read, as behind a link that leads nowhere."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size
+    return status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size
 
 
 def _read(path: Path) -> tuple[bytes, bytes]:

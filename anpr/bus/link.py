@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 
 import zmq
 
@@ -45,9 +44,8 @@ class Link:
         max_message_bytes: int,
         longest_wait_seconds: float,
         silence_seconds: float,
-        prepare: Callable[[zmq.Socket[bytes]], None],
     ) -> None:
-        """`prepare` sets the socket's own options. Raises BusError if the endpoint is wrong."""
+        """Raises BusError if the endpoint is wrong."""
         check_endpoint(endpoint)
         self.endpoint = endpoint
         self.heard_seconds = clock.monotonic_seconds()
@@ -68,6 +66,10 @@ class Link:
         self._silence_seconds = silence_seconds
         self.socket: zmq.Socket[bytes] = context.socket(kind)
         set_common_options(self.socket, endpoint, max_message_bytes=max_message_bytes)
+        # A bound would end the process: who reads nothing until it is full answers no heartbeats either, is cut off,
+        # and at the next read libzmq aborts (zeromq/libzmq#3937, #4841). So would `immediate`, where a connection is
+        # lost between two frames.
+        self.socket.rcvhwm = 0
         self.socket.reconnect_ivl = FIRST_WAIT_MILLISECONDS
         self.socket.reconnect_ivl_max = round(longest_wait_seconds * 1000)
         if keys is not None:
@@ -75,7 +77,6 @@ class Link:
             self.socket.curve_secretkey = keys.own.secret
             self.socket.curve_serverkey = keys.servers[0]
         self.socket.linger = 0  # else a connection that is given up goes on trying beside the new one
-        prepare(self.socket)
         address = f"inproc://monitor-{id(self)}"
         self.socket.monitor(address, _EVENTS)
         self.monitor: zmq.Socket[bytes] = context.socket(zmq.PAIR)

@@ -101,6 +101,26 @@ class LaneState:
 
 
 @dataclass(slots=True)
+class Allowance:
+    """How many events of the rest lane a consumer's rate lets it have now; it outlives its sessions."""
+
+    most_per_second: float
+    events: float
+    looked_at_seconds: float
+
+    @classmethod
+    def full(cls, most_per_second: float, now: float) -> Allowance:
+        """What may come at once."""
+        return cls(most_per_second, most_per_second * BURST_SECONDS, now)
+
+    def grow(self, now: float) -> None:
+        """By what the time since the last call is worth."""
+        most = max(1.0, self.most_per_second * BURST_SECONDS)
+        self.events = min(most, self.events + (now - self.looked_at_seconds) * self.most_per_second)
+        self.looked_at_seconds = now
+
+
+@dataclass(slots=True)
 class Session:
     """From a hello to the end of its connection."""
 
@@ -111,16 +131,13 @@ class Session:
     number: int
     connection: Peer
     most_in_flight: int
-    most_per_second: float
+    allowance: Allowance
     lanes: dict[Lane, LaneState]
     heard_seconds: float
     window: int = LEAST_IN_FLIGHT * 4
     """Events that may be on their way now, between LEAST_IN_FLIGHT and `most_in_flight`."""
     sent: int = 0
     taken: int = 0
-    _allowance: float = 0.0
-    """Events of the rest lane that the rate allows now."""
-    _allowed_at_seconds: float = 0.0
     _probe: tuple[int, float] | None = None
     """How many had been sent when the clock was looked at, to see how long they take."""
 
@@ -134,17 +151,15 @@ class Session:
         number: int,
         connection: Peer,
         most_in_flight: int,
-        most_per_second: float,
+        allowance: Allowance,
         starts: dict[Lane, Position],
         acknowledged: dict[Lane, int],
         now: float,
     ) -> Session:
         """Nothing is sent yet."""
         lanes = {lane: LaneState(lane, starts[lane].seq, acknowledged[lane]) for lane in LANES}
-        session = cls(consumer, peer, instance, number, connection, most_in_flight, most_per_second, lanes, now)
+        session = cls(consumer, peer, instance, number, connection, most_in_flight, allowance, lanes, now)
         session.window = min(session.window, most_in_flight)
-        session._allowed_at_seconds = now
-        session._allowance = most_per_second * BURST_SECONDS
         return session
 
     def has_answered(self, hello: Hello) -> bool:
@@ -157,13 +172,7 @@ class Session:
         if lane == "hits":
             return free
         reserved = min(max(1, self.window // RESERVED_SHARE), self.window - 1)  # one place is for whatever comes
-        return min(free - reserved, int(self._allowance))
-
-    def note_time(self, now: float) -> None:
-        """Let the rate allow what the time since the last call is worth."""
-        most = max(1.0, self.most_per_second * BURST_SECONDS)
-        self._allowance = min(most, self._allowance + (now - self._allowed_at_seconds) * self.most_per_second)
-        self._allowed_at_seconds = now
+        return min(free - reserved, int(self.allowance.events))
 
     def note_sent(self, event: Event, lane: Lane, now: float) -> None:
         """It is on its way."""
@@ -172,7 +181,7 @@ class Session:
         state.sent = event.seq
         self.sent += 1
         if lane == "rest":
-            self._allowance -= 1.0
+            self.allowance.events -= 1.0
         if self._probe is None:
             self._probe = (self.sent, now)
 

@@ -49,7 +49,6 @@ class Subscriber(Reader[Item]):
         *endpoints: str,
         clock: Clock,
         topics: Sequence[str] = ("sighting.", "hit.", "volatile."),
-        queue_messages: int = 10_000,
         silence_seconds: float = 10.0,
         keys: ClientKeys | None = None,
         positions: Mapping[str, tuple[int, int]] | None = None,
@@ -58,7 +57,8 @@ class Subscriber(Reader[Item]):
 
         `topics` are prefixes; `health.` also gives heartbeats. A connection on which not even a heartbeat came for
         `silence_seconds` is made anew. `keys` must be given if the box encrypts. `positions` are those of an earlier
-        subscriber: what was missed since then is told. Raises BusError if an endpoint is wrong.
+        subscriber: what was missed since then is told. What comes while nobody takes it waits in memory. Raises
+        BusError if an endpoint is wrong.
         """
         if not endpoints:
             raise BusError("there is nobody to listen to", cure="give an endpoint, like tcp://127.0.0.1:7781")
@@ -74,10 +74,6 @@ class Subscriber(Reader[Item]):
         self._links: list[Link] = []
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
 
-        def prepare(socket: zmq.Socket[bytes]) -> None:
-            socket.rcvhwm = queue_messages
-            socket.subscribe(b"")
-
         try:
             for endpoint in endpoints:
                 link = Link(
@@ -90,8 +86,8 @@ class Subscriber(Reader[Item]):
                     max_message_bytes=MAX_MESSAGE_BYTES,
                     longest_wait_seconds=0.5,  # what is published before the connection stands is missed
                     silence_seconds=silence_seconds,
-                    prepare=prepare,
                 )
+                link.socket.subscribe(b"")
                 self._links.append(link)
         except BaseException:
             self._context.destroy(linger=0)

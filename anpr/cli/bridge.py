@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 def bridge(
     file: Annotated[Path, typer.Argument(metavar="BRIDGE.toml", help="Bridge file.", show_default=False)],
+    again: Annotated[
+        bool, typer.Option("--again", help="Send what lies in the dead-letter file once more, and end.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Log more.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Log JSON lines, also to a terminal.")] = False,
 ) -> None:
     """Hand the events of a box on to a webhook, an MQTT or NATS server, or a Kafka cluster, until SIGTERM or Ctrl-C.
 
-    Nothing is lost: an event is acknowledged to the box when the other side has acknowledged it.
+    Nothing is lost: an event is acknowledged to the box when the other side has acknowledged it. With --again, exit
+    code 1 if something still lies in the dead-letter file.
     """
     from anpr import log
     from anpr.config import load_bridge
@@ -36,8 +40,33 @@ def bridge(
     log.take_over()
     config = load_bridge(file, environment=os.environ)
     log.configure(level=level, as_json=json_lines, plates=config.log.plates)
+    if again:
+        raise typer.Exit(asyncio.run(_send_again(config)))
     asyncio.run(_run(config))
     raise typer.Exit(exits.OK)
+
+
+async def _send_again(config: BridgeFile) -> int:
+    """The exit code."""
+    from anpr.bridges import DeadLetters, open_sink, send_again
+    from anpr.cli.telling import tell
+    from anpr.clock import SystemClock
+    from anpr.errors import StoreError
+
+    clock = SystemClock()
+    try:
+        async with open_sink(config, clock=clock) as sink:
+            done = await send_again(DeadLetters(config.dead_letters, clock=clock), sink)
+    except OSError as error:
+        raise StoreError(
+            f"the dead letters cannot be read or written: {error.strerror or error}",
+            place=str(config.dead_letters),
+            cure="see disk and permissions; none is lost",
+        ) from error
+    print(f"delivered {done.delivered}, refused again {done.refused}, left {done.left}")
+    if done.problem:
+        tell(done.problem, head="anpr: ")
+    return exits.FINDINGS if done.refused or done.left else exits.OK
 
 
 async def _run(config: BridgeFile) -> None:

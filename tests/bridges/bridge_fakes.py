@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from typing import Any, Self
 
 import pytest
 from making_records import make_hit, make_sighting
+from waiting import GENEROUS_SECONDS, until
 
 from anpr.bridges import Bridge, DeadLetters, Outcome
 from anpr.bridges.back_off import BackOff
@@ -90,12 +90,12 @@ def make_bridge(feed: FakeFeed, sink: Any, folder: Path, *, topics: tuple[str, .
     )
 
 
-def run_until(work: Coroutine[Any, Any, None], done: Callable[[], object], *, seconds: float = 10.0) -> None:
+def run_until(work: Coroutine[Any, Any, None], done: Callable[[], object]) -> None:
     """Run `work`, which never ends, until `done`."""
 
     async def both() -> None:
         task = asyncio.ensure_future(work)
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(GENEROUS_SECONDS):
             while not done():
                 if task.done():
                     task.result()
@@ -114,6 +114,8 @@ class Box:
         self.endpoint = f"ipc://{folder}/reliable"
         self.ids: list[str] = []
         """Of all committed events."""
+        self.behind = 0
+        """So many of them the bridge has not acknowledged."""
         self._folder = folder
         self._stop = threading.Event()
         self._wanted: deque[Sequence[Record]] = deque()
@@ -151,6 +153,7 @@ class Box:
                     self._wanted.popleft()
                 while bus.turn():
                     pass
+                self.behind = bus.standings[0].behind
                 if not self._wanted:
                     select.select(bus.files(), [], [], 0.002)
 
@@ -192,11 +195,9 @@ class BridgeProcess:
 
     def stop(self) -> int:
         """SIGTERM, once it has begun to listen for it; the exit code."""
-        deadline = time.monotonic() + 20
-        while b"bridge_started" not in self.log.read_bytes()[self._logged :] and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(lambda: b"bridge_started" in self.log.read_bytes()[self._logged :], what=self.log.read_text)
         self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @contextmanager
@@ -208,14 +209,6 @@ def running_bridge(file: Path, **environment: str) -> Iterator[BridgeProcess]:
     finally:
         bridge.process.kill()
         bridge.process.wait()
-
-
-def until(condition: Callable[[], object], *, seconds: float = 30.0, what: Callable[[], object] = lambda: "") -> None:
-    """Wait for `condition`."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"it did not happen in time {what()}"
-        time.sleep(0.01)
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:
@@ -259,10 +252,3 @@ class Program:
     def _listens(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

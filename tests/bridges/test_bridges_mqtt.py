@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ import pytest
 
 pytest.importorskip("paho.mqtt", reason="needs the extra `bridges`: paho-mqtt")
 
-from bridge_fakes import Program, free_port, make_certificate, make_event, running_box, running_bridge, until
+from bridge_fakes import Program, make_certificate, make_event, running_box, running_bridge
 from making_records import make_gap, make_hit, make_sighting
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
+from waiting import until
 
 from anpr.bridges import Accepted, Later, LeftOut, Outcome, Refused
 from anpr.bridges.mqtt import MqttSink, cloud_letter
@@ -28,6 +29,7 @@ from anpr.bridges.mqtt_connection import MqttOptions
 from anpr.bridges.onvif import onvif_letter
 from anpr.bus.events import decode
 from anpr.records import Event
+from scripts.fault_matrix.sockets import free_port
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: scripts/install_servers")
@@ -55,7 +57,7 @@ class Listener:
         self.client.on_message = lambda _client, _data, message: self.messages.append(message)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
-        assert self.subscribed.wait(10)
+        assert self.subscribed.wait(60)
 
     def ids(self) -> list[str]:
         return [dict(message.properties.UserProperty)["id"] for message in list(self.messages)]
@@ -202,7 +204,14 @@ def test_a_server_that_says_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> 
             options = MqttOptions(
                 host="127.0.0.1", port=silent.getsockname()[1], client_id="bridge", timeout_seconds=0.2
             )
-            return await MqttSink(options, make=lambda event: cloud_letter(event, prefix="anpr")).send([make_event(1)])
+            sink = MqttSink(options, make=lambda event: cloud_letter(event, prefix="anpr"))
+            outcomes = await sink.send([make_event(1)])
+            connection, _ = silent.accept()
+            with connection:
+                connection.settimeout(2.0)
+                while connection.recv(1000):  # until the connection is closed: each try would leave one open
+                    pass
+            return outcomes
 
         (outcome,) = asyncio.run(work())
     assert outcome == Later("unreachable", "no answer within 0.2 s")
@@ -219,6 +228,71 @@ def test_over_tls_only_a_trusted_broker_is_given_anything(tmp_path: Path) -> Non
         (outcome,) = send(broker.port, *events, tls=ssl.create_default_context())
     assert isinstance(outcome, Later)
     assert "certificate" in outcome.problem.lower()
+
+
+class StrictBroker:
+    """Takes two messages at once, says so, and counts how many are under way; with `deaf` it acknowledges none."""
+
+    def __init__(self, *, deaf: bool = False) -> None:
+        self.most_under_way = 0
+        self._deaf = deaf
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        under_way: list[bytes] = []
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                kind, body = await self._packet(reader)
+                if kind == 0x10:  # CONNECT, answered by a CONNACK with Receive Maximum 2
+                    writer.write(b"\x20\x06\x00\x00\x03\x21\x00\x02")
+                elif kind == 0x30:  # PUBLISH
+                    number = 2 + int.from_bytes(body[:2], "big")
+                    under_way.append(body[number : number + 2])
+                    self.most_under_way = max(self.most_under_way, len(under_way))
+                    if not self._deaf:
+                        asyncio.get_running_loop().call_later(
+                            0.01, lambda: writer.write(b"\x40\x02" + under_way.pop(0))
+                        )
+                elif kind == 0xE0:
+                    break
+        writer.close()
+
+    async def _packet(self, reader: asyncio.StreamReader) -> tuple[int, bytes]:
+        kind = (await reader.readexactly(1))[0] & 0xF0
+        length = shift = 0
+        while True:
+            byte = (await reader.readexactly(1))[0]
+            length |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return kind, await reader.readexactly(length)
+            shift += 7
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_no_more_is_under_way_than_the_broker_takes(deaf: bool) -> None:
+    broker = StrictBroker(deaf=deaf)
+
+    async def work() -> list[Outcome]:
+        server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
+        options = MqttOptions(
+            host="127.0.0.1",
+            port=server.sockets[0].getsockname()[1],
+            client_id="bridge",
+            timeout_seconds=0.5 if deaf else 5.0,
+        )
+        sink = MqttSink(options, make=lambda event: cloud_letter(event, prefix="anpr"))
+        try:
+            async with asyncio.timeout(4.0):
+                return await sink.send([make_event(seq) for seq in range(1, 21)])
+        finally:
+            await sink.close()
+            server.close()
+
+    outcomes = asyncio.run(work())
+    assert broker.most_under_way <= 2
+    if deaf:
+        assert outcomes == [Later("unreachable", "no acknowledgement within 0.5 s")] * 20
+    else:
+        assert outcomes == [Accepted()] * 20
 
 
 @needs_mosquitto
@@ -244,7 +318,7 @@ def test_kill_9_of_bridge_and_broker_loses_nothing(tmp_path: Path) -> None:
             until(lambda: set(box.ids) <= set(listener.ids()), what=bridge.log.read_text)
             listener.subscribed.clear()
             broker.restart()  # while nothing is under way: what it had acknowledged is its own to keep
-            assert listener.subscribed.wait(10)
+            assert listener.subscribed.wait(60)
             box.commit(20)
             until(lambda: set(box.ids) <= set(listener.ids()), what=bridge.log.read_text)
             assert bridge.stop() == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,15 +14,17 @@ import pytest
 pytest.importorskip("nats", reason="needs the extra `bridges`: nats-py")
 
 import nats
-from bridge_fakes import Program, free_port, make_event, running_box, running_bridge, until
+from bridge_fakes import Program, make_event, running_box, running_bridge
 from making_records import make_hit, make_sighting
 from nats.js import JetStreamContext
 from nats.js.api import StorageType, StreamConfig
+from waiting import until
 
 from anpr.bridges import Accepted, Later, Outcome, Refused
 from anpr.bridges.nats import NatsOptions, NatsSink, letter_of
 from anpr.bus.events import decode
 from anpr.records import Event
+from scripts.fault_matrix.sockets import free_port
 
 SERVER = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/usr/local/sbin")
 needs_server = pytest.mark.skipif(SERVER is None, reason="nats-server is not installed: scripts/install_servers")
@@ -154,6 +157,27 @@ def test_a_wrong_token_is_told(tmp_path: Path) -> None:
         (outcome,) = send(server.url, token="wrong")
     assert isinstance(outcome, Later)
     assert outcome.reason == "not allowed"
+
+
+def test_a_server_that_says_nothing_is_told_and_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(5.0)
+        port = silent.getsockname()[1]
+
+        async def work() -> list[Outcome]:
+            sink = NatsSink(NatsOptions(url=f"nats://127.0.0.1:{port}", name="bridge", timeout_seconds=0.2))
+            outcomes = await sink.send([make_event(1)])
+            connection, _ = silent.accept()
+            with connection:
+                connection.settimeout(2.0)
+                while connection.recv(1000):  # until the connection is closed: each try would leave one open
+                    pass
+            await sink.close()
+            return outcomes
+
+        (outcome,) = asyncio.run(work())
+    assert isinstance(outcome, Later)
+    assert outcome.reason == "timed out"
 
 
 def test_a_server_that_is_not_there_is_told() -> None:

@@ -7,9 +7,11 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,8 +22,9 @@ import pytest
 pytest.importorskip("httpx", reason="needs the extra `bridges`: httpx")
 
 import httpx
-from bridge_fakes import make_event, running_box, running_bridge, until
+from bridge_fakes import make_event, running_box, running_bridge
 from making_records import make_sighting
+from waiting import until
 
 from anpr.bridges import Accepted, Later, LeftOut, Outcome, Refused
 from anpr.bridges.signature import key_of, signature
@@ -115,7 +118,7 @@ def test_success_is_accepted(status: int) -> None:
     assert post(lambda request: httpx.Response(status)) == [Accepted()]
 
 
-@pytest.mark.parametrize("status", [207, 400, 405, 406, 411, 413, 414, 415, 422, 431, 451])
+@pytest.mark.parametrize("status", [207, 400, 406, 411, 413, 414, 415, 422, 431, 451])
 def test_what_is_wrong_with_the_event_is_refused_for_good(status: int) -> None:
     (outcome,) = post(lambda request: httpx.Response(status))
     assert isinstance(outcome, Refused)
@@ -123,7 +126,9 @@ def test_what_is_wrong_with_the_event_is_refused_for_good(status: int) -> None:
     assert str(status) in outcome.problem
 
 
-@pytest.mark.parametrize("status", [301, 302, 308, 401, 403, 404, 407, 408, 409, 410, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize(
+    "status", [301, 302, 308, 401, 403, 404, 405, 407, 408, 409, 410, 421, 425, 429, 500, 502, 503, 504]
+)
 def test_what_may_pass_is_sent_again(status: int) -> None:
     (outcome,) = post(lambda request: httpx.Response(status, headers={"location": "/"}))
     assert isinstance(outcome, Later)
@@ -165,6 +170,62 @@ def test_what_the_form_leaves_out_is_not_sent() -> None:
         raise AssertionError("nothing should come")
 
     assert post(answer, make=lambda event: LeftOut("form")) == [LeftOut("form")]
+
+
+def post_to_a_server(answer: bytes, count: int, *, timeout_seconds: float = 5.0) -> tuple[list[Outcome], int]:
+    """What becomes of so many events at a server that answers each with these bytes, one every 20 ms if they do not end
+    the answer; and how many connections that took."""
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = re.search(rb"content-length: (\d+)", head.lower())
+                await reader.readexactly(int(length[1]) if length else 0)
+                whole = b"\r\n\r\n" in answer
+                for piece in [answer] if whole else [answer[at : at + 1] for at in range(len(answer))]:
+                    writer.write(piece)
+                    await writer.drain()
+                    await asyncio.sleep(0 if whole else 0.02)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the bridge has gone
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def work() -> list[Outcome]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/anpr"
+        sink = WebhookSink(WebhookOptions(url=url, timeout_seconds=timeout_seconds), clock=ManualClock())
+        try:
+            return await sink.send([make_event(seq) for seq in range(1, count + 1)])
+        finally:
+            await sink.close()
+            server.close()
+            await asyncio.sleep(0.05)  # for the server to see that the bridge has gone
+
+    return asyncio.run(work()), connections
+
+
+@pytest.mark.parametrize("body", [b"", b'{"taken": true}'])
+def test_one_connection_serves_for_all(body: bytes) -> None:
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    assert post_to_a_server(answer, 5) == ([Accepted()] * 5, 1)
+
+
+def test_an_endless_answer_does_not_hold_up_what_follows() -> None:
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n" + bytes(100_000)
+    assert post_to_a_server(answer, 2) == ([Accepted()] * 2, 2)
+
+
+def test_an_answer_that_never_begins_is_given_up_in_time() -> None:
+    began = time.monotonic()
+    outcomes, _ = post_to_a_server(b"HTTP/1.1 200 OK\r\nx: " + b"x" * 500, 1, timeout_seconds=0.1)
+    assert time.monotonic() - began < 5.0, "each byte began the wait anew"
+    assert outcomes == [Later("timed out", "no answer within 0.1 s")]
 
 
 class Receiver:
@@ -244,7 +305,7 @@ def test_kill_9_between_sending_and_the_answer_loses_nothing(tmp_path: Path, cur
                     bridge.kill_and_start()
 
             ioc.before = kill
-            until(lambda: set(box.ids) <= set(ioc.ids), what=lambda: bridge.log.read_text()[-2000:])
+            until(lambda: set(box.ids) <= set(ioc.ids) and box.behind == 0, what=lambda: bridge.log.read_text()[-2000:])
             assert bridge.stop() == 0
         twice = len(ioc.ids) - len(set(ioc.ids))
         assert 1 <= twice <= 3 * 32  # what was under way, with the same ids

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from making_records import make_hit, make_sighting
+from waiting import GENEROUS_SECONDS
 
 from anpr.bus import Bus, BusOptions, ClientKeys, Consumer, DurableSubscriber, Gap, ServerKeys
 from anpr.bus.keys import new_pair
@@ -146,7 +147,7 @@ class Town:
     def turn(self) -> None:
         self.bus.turn()
 
-    def until(self, condition: Callable[[], object], *, seconds: float = 10.0) -> None:
+    def until(self, condition: Callable[[], object], *, seconds: float = GENEROUS_SECONDS) -> None:
         """Let the box turn until `condition` holds."""
         clock = SystemClock()
         end = clock.monotonic_seconds() + seconds
@@ -154,7 +155,7 @@ class Town:
             assert clock.monotonic_seconds() < end, "it did not happen in time"
             self.turn()
 
-    def take(self, subscriber: DurableSubscriber, count: int, *, seconds: float = 10.0) -> list[Event | Gap]:
+    def take(self, subscriber: DurableSubscriber, count: int) -> list[Event | Gap]:
         """The next `count` items."""
         found: list[Event | Gap] = []
 
@@ -164,7 +165,7 @@ class Town:
                 found.append(item)
             return len(found) >= count
 
-        self.until(look, seconds=seconds)
+        self.until(look)
         return found
 
     def nothing(self, subscriber: DurableSubscriber, *, turns: int = 30) -> None:

@@ -108,7 +108,7 @@ def test_a_consumer_of_then_reads_what_is_sent_today(version: Path, monkeypatch:
         else:
             monkeypatch.setattr(events, "_TYPES", frozenset(known))
             monkeypatch.setattr(events, "_DECODER", msgspec.json.Decoder(_OF_THEN))
-            assert decode(json.dumps(message).encode()) == Unknown(message["type"], "box-1", 2, 43)
+            assert decode(json.dumps(message).encode()) == Unknown(message["type"], "box-1", 2, 43, message["id"])
     assert seen == set(known) | SINCE
 
 

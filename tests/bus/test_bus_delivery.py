@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -11,8 +14,9 @@ import pytest
 from bus_fakes import IOC, FakeLog, Town, event_lane
 from msgspec import structs
 
-from anpr.bus import Consumer, DurableSubscriber, Gap, delivery
+from anpr.bus import Consumer, DurableSubscriber, Gap, conversation, delivery
 from anpr.bus.cursor import read_cursor
+from anpr.bus.events import Thing, Unknown, event_id
 from anpr.bus.protocol import Lane, Position
 from anpr.clock import SystemClock
 from anpr.errors import BusError
@@ -41,7 +45,7 @@ def test_what_is_acknowledged_does_not_come_again_and_the_rest_does(town: Town, 
     items = town.take(first, 4)
     assert isinstance(items[1], Event)
     first.ack(items[1])
-    cursor = read_cursor(tmp_path / "cursor")
+    cursor = read_cursor(tmp_path / "cursor", consumer="ioc")
     assert cursor is not None
     assert (cursor.box, cursor.rest) == ("box-1", Position(2, "sighting.s-2.1"))
     first._context.destroy(linger=0)  # killed
@@ -136,7 +140,7 @@ def test_a_box_restored_from_a_backup_is_told_and_loses_nothing(town: Town, tmp_
     assert gap == Gap(box="box-1", epoch=3, first_seq=4, last_seq=7, reason="renumbered")
     assert events == list(new)
     subscriber.ack()
-    cursor = read_cursor(path)
+    cursor = read_cursor(path, consumer="ioc")
     assert cursor is not None
     assert cursor.rest == Position(7, "sighting.snew-7.1")
 
@@ -195,6 +199,49 @@ def test_a_leap_of_the_numbers_holds_nobody_up(town: Town, tmp_path: Path, with_
     second.close()
     town.until(lambda: not town.bus.standings[0].connected)
     assert town.bus.standings[0].behind == 0
+
+
+def test_a_restored_box_is_noticed_by_who_did_not_know_the_type_of_the_newest_event(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cursor"
+    town.commit("sh")
+    subscriber = town.subscriber(cursor=path)
+    decoding = conversation.decode
+
+    def older(payload: bytes) -> Thing | Unknown:
+        """As a version that knows no hits decodes."""
+        thing = decoding(payload)
+        if isinstance(thing, Event) and event_lane(thing) == "hits":
+            return Unknown("vn.anpr.hit.v1", thing.box, thing.epoch, thing.seq, event_id(thing))
+        return thing
+
+    monkeypatch.setattr(conversation, "decode", older)
+    town.take(subscriber, 1)
+    subscriber.ack()
+    subscriber.close()
+    restored = FakeLog()
+    restored.saved = {"ioc": (0, 0)}
+    restored.add("s")
+    restored.add("hs", mark="new")
+    town.restart(log=restored)
+    gap, *events = town.take(town.subscriber(cursor=path), 3)
+    assert isinstance(gap, Gap)
+    assert gap.reason == "renumbered"
+    assert seqs(events) == [1, 3]
+
+
+def test_the_cursor_of_another_consumer_is_refused(town: Town, tmp_path: Path) -> None:
+    path = tmp_path / "cursor"
+    town.commit("s")
+    subscriber = town.subscriber(cursor=path)
+    town.take(subscriber, 1)
+    subscriber.ack()
+    with pytest.raises(BusError, match="the cursor of ioc, not of archive"):
+        town.subscriber("archive", cursor=path)
+    unnamed = path.read_bytes().replace(b'"consumer":"ioc"', b'"consumer":""')  # as earlier versions wrote it
+    path.write_bytes(unnamed)
+    town.subscriber("archive", cursor=path)
 
 
 def test_events_that_are_not_kept_any_more_are_told(town: Town, tmp_path: Path) -> None:
@@ -286,7 +333,7 @@ def test_a_lane_in_which_nothing_happens_does_not_grow_old(town: Town, tmp_path:
     town.take(first, 1)
     first.ack()
     first.close()
-    cursor = read_cursor(path)
+    cursor = read_cursor(path, consumer="ioc")
     assert cursor is not None
     assert (cursor.hits, cursor.rest.seq) == (Position(2, "sighting.s-2.1"), 3)
     town.until(lambda: not town.bus.standings[0].connected)
@@ -367,6 +414,22 @@ def test_the_rate_holds_back_sightings_and_not_hits(opened: ExitStack) -> None:
     assert clock.monotonic_seconds() - began > (60 - 10) / 40.0 * 0.9  # a quarter of a second's worth comes at once
 
 
+def test_the_rate_holds_too_for_who_comes_again_and_again(opened: ExitStack) -> None:
+    town = Town(opened, FakeLog(), consumers=(Consumer(name="ioc", most_per_second=20.0),))
+    town.commit("s" * 200)
+    clock = SystemClock()
+    began = clock.monotonic_seconds()
+    count = 0
+    for _ in range(8):
+        with town.subscriber() as subscriber:
+            town.until(lambda subscriber=subscriber: subscriber.receive(0.001) is None and subscriber.last_seq)
+            for _ in range(20):
+                town.turn()
+                count += subscriber.receive(0.001) is not None
+            subscriber.ack()
+    assert count <= 20 * (0.25 + clock.monotonic_seconds() - began) + 1
+
+
 def test_a_consumer_that_is_silent_for_long_begins_anew(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "SILENT_SECONDS", 0.05)
     monkeypatch.setattr(delivery, "ALIVE_SECONDS", 0.01)
@@ -435,7 +498,7 @@ def test_with_asyncio_other_tasks_run_meanwhile(town: Town, tmp_path: Path) -> N
 
     asyncio.run(main())
     assert seqs(found) == [4, 1, 2, 3]
-    cursor = read_cursor(tmp_path / "cursor")
+    cursor = read_cursor(tmp_path / "cursor", consumer="ioc")
     assert cursor is not None
     assert (cursor.hits.seq, cursor.rest.seq) == (4, 3)
 
@@ -447,3 +510,42 @@ def test_a_wrong_window_and_a_damaged_cursor_are_told(tmp_path: Path) -> None:
     path.write_text("half a cur")
     with pytest.raises(BusError, match="no cursor"):
         DurableSubscriber("tcp://127.0.0.1:1", "ioc", clock=SystemClock(), cursor=path)
+
+
+def test_who_is_busy_for_long_is_connected_knows_how_far_the_box_is_and_does_not_fill_its_memory(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "ALIVE_SECONDS", 0.001)
+    town.commit("s" * 40)
+    subscriber = town.subscriber(cursor=tmp_path / "cursor", window=16)
+    (first,) = town.take(subscriber, 1)
+    for _ in range(60):
+        town.commit("s")
+        newest = town.log.last_seq
+        town.until(lambda newest=newest: subscriber.tell() or subscriber.last_seq == newest)
+    assert [standing.connected for standing in town.bus.standings] == [True]
+    assert len(subscriber._waiting) <= 32
+    assert len(subscriber._talk._arrived) <= 33, "a lane in which nothing happens fills the memory"
+    rest = town.take(subscriber, 99)
+    assert [first, *rest] == town.log.events
+    subscriber.ack()
+    assert subscriber.counters.total("events_acknowledged") == 100
+    town.until(lambda: subscriber.receive(0.001) or town.bus.standings[0].behind == 0)
+
+
+def test_who_is_replaced_while_it_is_busy_is_told(town: Town) -> None:
+    town.commit("s")
+    busy = town.subscriber()
+    town.take(busy, 1)
+    newer = town.subscriber()
+    town.take(newer, 1)
+    with pytest.raises(BusError, match="taken over"):
+        town.until(busy.tell)
+
+
+def test_a_program_that_reads_nothing_for_long_lives_and_goes_on() -> None:
+    """Not in this process: libzmq would end it."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    program = Path(__file__).with_name("stalled_clients.py")
+    ended = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")

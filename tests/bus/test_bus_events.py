@@ -174,7 +174,7 @@ def test_later_types_and_fields_do_not_disturb() -> None:
     message["tracestate"] = "x"
     assert decode(json.dumps(message).encode()) == an_event(make_sighting(), seq=9)
     message["type"] = "vn.anpr.weather.v1"
-    assert decode(json.dumps(message).encode()) == Unknown("vn.anpr.weather.v1", "box-1", 2, 9)
+    assert decode(json.dumps(message).encode()) == Unknown("vn.anpr.weather.v1", "box-1", 2, 9, message["id"])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import zmq
 from bus_fakes import LOOPBACK, FakeLog, KeyRing, Town
 
-from anpr.bus import Door, Publisher, Subscriber, connections, keys
+from anpr.bus import Door, Publisher, Subscriber, keys
 from anpr.clock import ManualClock, SystemClock
 from anpr.records import Event
 
@@ -89,13 +89,16 @@ def test_a_frozen_subscriber_is_counted_and_loses_only_its_own(
     from anpr.bus import door
 
     monkeypatch.setattr(door, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(connections, "SLOW_BYTES", 4096)
     town = Town(opened, FakeLog())
     with socket.create_connection(("127.0.0.1", int(town.bus.endpoint.rpartition(":")[2]))) as frozen:
         frozen.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
-        frozen.sendall(greeting + b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB" + b"\x00\x01\x01")
-        town.until(lambda: town.bus.counters.total("heartbeats_published") >= 2)
+        frozen.sendall(greeting + b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB")
+        answer = b""
+        while b"READY" not in answer:
+            answer += frozen.recv(1000)
+        frozen.sendall(b"\x00\x01\x01")
+        town.until(lambda: town.bus._publisher.subscribers == 1)
         live = opened.enter_context(Subscriber(town.bus.endpoint, clock=SystemClock()))
         town.until(lambda: live.receive(0.001) is None and live._links[0].connected)
         got: list[int] = []
@@ -111,6 +114,9 @@ def test_a_frozen_subscriber_is_counted_and_loses_only_its_own(
             return town.bus.counters.total("subscribers_slow") > 0
 
         town.until(slow, seconds=20.0)
+        frozen_peer = next(iter(town.bus._publisher._bound.connections._peers.values()))
+        assert frozen_peer.slow
+        assert town.bus._publisher.subscribers == 2
     assert live.counters.total("events_missed") == 0
     assert got == list(range(got[0], got[-1] + 1))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,23 @@ def test_bad_key_files_are_told(tmp_path: Path) -> None:
         read_public(tmp_path / "absent.key")
     with pytest.raises(BusError, match="public key is missing"):
         ClientKeys.load(hidden)
+
+
+@pytest.mark.parametrize("how", ["replaced", "written over"])
+def test_a_key_is_read_again_where_a_copy_keeps_the_time_of_its_original(tmp_path: Path, how: str) -> None:
+    clients, others = tmp_path / "clients", tmp_path / "others"
+    for folder in (clients, others):
+        folder.mkdir()
+        new_pair(folder, "ioc")
+        os.utime(folder / "ioc.key", (0, 0))
+    listed = AllowList(clients)
+    before = dict(listed.names)
+    if how == "replaced":
+        (others / "ioc.key").replace(clients / "ioc.key")
+    else:
+        shutil.copy2(others / "ioc.key", clients / "ioc.key")
+    assert listed.look()
+    assert not set(before) & set(listed.names)
 
 
 def test_an_allow_list_is_read_again_when_it_changes(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import lmdb
 import msgspec
 import pytest
+from waiting import until
 
 ROOT = Path(__file__).parents[2]
 KILLS = 8
@@ -75,24 +76,21 @@ def test_nothing_is_lost_and_what_comes_twice_is_the_same(tmp_path: Path, progra
     ledger = tmp_path / "ledger"
     for number in range(KILLS):
         lines = len(whole_lines(ledger))
-        until = time.monotonic() + 30
-        while len(whole_lines(ledger)) <= lines:  # it works: now is as good a moment as any
-            assert time.monotonic() < until, "no event arrived within 30 s"
-            time.sleep(0.01)
+        until(lambda lines=lines: len(whole_lines(ledger)) > lines)  # it works: now is as good a moment as any
         time.sleep(rng.random() * 0.2)
         programs[number % 2].kill_and_start()
+    until(lambda: len({seq for seq, _ in whole_lines(ledger)}) > 100)
     box.kill()
     truth = stored(tmp_path / "store")
     box.process = box._start()
-    until = time.monotonic() + 30
-    while True:
+
+    def lost() -> list[int]:
         seen: dict[int, str] = {}
         for seq, name in whole_lines(ledger):
             assert seq != "gap", name
             assert seen.setdefault(int(seq), name) == name
-        if truth.items() <= seen.items():
-            break
-        assert time.monotonic() < until, f"lost: {sorted(set(truth) - set(seen))[:5]}"
-        time.sleep(0.05)
+        return sorted(seq for seq, name in truth.items() if seen.get(seq) != name)
+
+    until(lambda: not lost(), what=lambda: f"lost: {lost()[:5]}")
     consumer.kill()
     assert len(truth) > 100

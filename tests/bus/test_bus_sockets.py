@@ -62,7 +62,7 @@ class Wire:
 
     def next(self) -> object:
         """The next item that is not a heartbeat; a heartbeat is sent so that it need not wait if there is none."""
-        return self.subscriber.receive(5.0)
+        return self.subscriber.receive(30.0)
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_numbers_go_on_across_a_restart_of_the_box(opened: ExitStack, tmp_path: 
         publisher.publish(an_event(3, epoch=2))
         found = []
         while not isinstance(item, Event):
-            item = subscriber.receive(5.0)
+            item = subscriber.receive(30.0)
             found.append(item)
         assert item == an_event(3, epoch=2)
         assert not any(isinstance(other, Gap) for other in found)
@@ -204,7 +204,7 @@ def test_what_is_not_ours_is_counted_and_does_not_disturb(opened: ExitStack) -> 
         list(encode(an_event(2))),
     ):
         hostile.send_multipart(frames)
-    assert subscriber.receive(5.0) == an_event(2)
+    assert subscriber.receive(30.0) == an_event(2)
     assert subscriber.counters.counts == {("messages_dropped", "not ours"): 5, ("messages_dropped", "unknown type"): 1}
 
 
@@ -234,7 +234,7 @@ def test_after_a_giant_message_the_subscriber_comes_again(opened: ExitStack) -> 
     assert subscriber.receive(0.5) is None
     assert hostile.recv() == b"\x01"  # and comes again
     hostile.send_multipart(encode(an_event(1)))
-    assert subscriber.receive(5.0) == an_event(1)
+    assert subscriber.receive(30.0) == an_event(1)
     assert subscriber.counters.counts["reconnections", "silence"] >= 1
 
 
@@ -273,10 +273,10 @@ def test_who_did_not_look_for_long_keeps_what_had_come(opened: ExitStack) -> Non
         threading.Event().wait(0.01)
     for seq in range(1, 101):
         publisher.publish(an_event(seq))
-    assert subscriber._links[0].socket.poll(5000)
+    assert subscriber._links[0].socket.poll(30_000)
     clock.advance(60.0)  # the program was busy elsewhere
     found: list[object] = []
-    while subscriber._links[0].socket.poll(1000) or subscriber._messages:
+    while subscriber._messages or subscriber._links[0].socket.poll(1000):
         item = subscriber.take()
         found += [item] if isinstance(item, Event) else []
         if len(found) == 100:

@@ -51,3 +51,17 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     ended = run(file)
     assert ended.returncode == exits.CONFIGURATION
     assert "no such folder" in ended.stderr
+
+
+def test_dead_letters_that_nobody_takes_stay_where_they_are(tmp_path: Path) -> None:
+    file, dead = tmp_path / "bridge.toml", tmp_path / "dead"
+    file.write_text(f'dead_letters = "dead"\n{FEED}[webhook]\nurl = "http://127.0.0.1:1"\n')
+    command = [sys.executable, "-m", "anpr", "bridge", str(file), "--json", "--again"]
+    for lines, said, code in (
+        ("", "left 0", exits.OK),
+        ('{"reason": "expired", "gap": {}}\n', "left 1", exits.FINDINGS),
+    ):
+        dead.write_text(lines)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (ended.returncode, ended.stdout) == (code, f"delivered 0, refused again 0, {said}\n")
+        assert dead.read_text() == lines if lines else not dead.exists()

@@ -56,7 +56,7 @@ def a_box(folder: Path, *, secret: Path, clients: Path) -> Iterator[str]:
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        assert ready.wait(10.0)
+        assert ready.wait(60.0)
         yield endpoints[0]
     finally:
         stop.set()
@@ -88,14 +88,14 @@ def test_listening_as_a_consumer_with_keys(tmp_path: Path) -> None:
     (clients / "ioc.key").write_bytes((tmp_path / "ioc.key").read_bytes())
     own = ("--key", tmp_path / "ioc.key_secret", "--box-key", tmp_path / "box.key")
     with a_box(tmp_path / "store", secret=tmp_path / "box.key_secret", clients=clients) as endpoint:
-        common = (endpoint, "--durable", "ioc", "--json", "--seconds", "20", *own)
+        common = (endpoint, "--durable", "ioc", "--json", "--seconds", "60", *own)
         first = run(LISTEN, *common, "--count", "1", "--cursor", tmp_path / "cursor")
         assert ids(first) == ["hit.h-1.1"]
         rest = run(LISTEN, *common, "--count", "2", "--cursor", tmp_path / "cursor")
         assert ids(rest) == ["sighting.a.1", "sighting.b.1"]
         again = run(LISTEN, *common, "--count", "2", "--after", "1", "--topic", "sighting.", "--topic", "hit.")
         assert ids(again) == ["hit.h-1.1", "sighting.b.1"]
-        refused = run(LISTEN, endpoint, "--durable", "other", *own, "--seconds", "20")
+        refused = run(LISTEN, endpoint, "--durable", "other", *own, "--seconds", "60")
         assert isinstance(refused.exception, BusError)
 
 
