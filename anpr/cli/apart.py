@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from anpr.cli import exits
+from anpr.errors import AnprError
 
 if TYPE_CHECKING:
     from anpr.store import Store
@@ -35,14 +36,15 @@ _ONCE_SECONDS = 1.0
 """SIGINT that comes twice within this was sent once: to a group of processes, and so to this one and its parent."""
 
 
-def read_apart(context: typer.Context, store: Path, *, makes: Path | None = None) -> None:
+def read_apart(context: typer.Context, store: Path | Callable[[], Path], *, makes: Path | None = None) -> None:
     """Return in a child of this process, if that is the verb's own: what follows may be killed by a store's pages.
 
     This process ends as the child does, by its exit code or its signal. But if it was a signal that a damaged page may
     have sent, StoreError is raised here, and names the file and what cures it. What the child leaves half-made when it
-    is killed or interrupted is deleted: of columns, and of the file or folder that the verb `makes`.
+    is killed or interrupted is deleted: in the store's days, and of the file or folder that the verb `makes`. A `store`
+    that something must be read for, which may begin threads, is asked for once the child has ended so.
     """
-    if context.obj != OWN_PROCESS or not store.is_dir():
+    if context.obj != OWN_PROCESS or (isinstance(store, Path) and not store.is_dir()):
         return
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever started this process may have had it ignored
     heard_before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
@@ -59,9 +61,12 @@ def read_apart(context: typer.Context, store: Path, *, makes: Path | None = None
         return
     code = _wait_for(child)
     if code < 0 or code == exits.INTERRUPTED:
-        _delete_halves(child, store, makes)
+        with suppress(AnprError):  # it was interrupted before it knew the store
+            store = store if isinstance(store, Path) else store()
+            _delete_halves(child, store, makes)
+            _give_to_owner(store)
     signal.pthread_sigmask(signal.SIG_SETMASK, heard_before)
-    if -code in _KILLING:
+    if -code in _KILLING and isinstance(store, Path):
         _explain_death(store, signal.Signals(-code).name)
     with suppress(OSError):  # nobody may hear it
         os.write(2, os.pread(said, os.fstat(said).st_size, 0))
@@ -118,19 +123,29 @@ def _wait_for(child: int) -> int:
 
 
 def _delete_halves(child: int, store: Path, makes: Path | None) -> None:
-    from anpr.store.column_file import FILE
+    from anpr.store.column_file import FILE as COLUMNS
     from anpr.store.durable import half_of
+    from anpr.store.naming import FILE as PICTURES
     from anpr.store.partitions import folders_of
 
     halves = [half_of(makes, child)] if makes else []
     with suppress(OSError):
-        halves += [half_of(folder / FILE, child) for folder in folders_of(store)]
+        halves += [half_of(folder / name, child) for folder in folders_of(store) for name in (COLUMNS, PICTURES)]
     for half in halves:
         if half.is_dir():
             shutil.rmtree(half, ignore_errors=True)
         else:
             with suppress(OSError):
                 half.unlink()
+
+
+def _give_to_owner(store: Path) -> None:
+    """What root has made in a store is its owner's: else the box could not open it."""
+    from anpr.store.owner import giving_to_owner
+
+    if os.geteuid() == 0:
+        with suppress(OSError), giving_to_owner(store):
+            pass
 
 
 def _explain_death(store: Path, died: str) -> None:

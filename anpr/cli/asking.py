@@ -85,6 +85,22 @@ RuleOption = Annotated[str, typer.Option("--rule", metavar="NAME", help="With a 
 SeverityOption = Annotated[str, typer.Option(help="With a hit of this severity: INFO, CHECK or ALERT.")]
 
 
+def check_period(from_time: datetime | None, to_time: datetime | None) -> None:
+    """Raises typer.BadParameter if no time lies between the two: nothing would be found, whatever is there."""
+    if from_time is not None and to_time is not None and to_time <= from_time:
+        raise typer.BadParameter(f"no time lies between {from_time:%Y-%m-%d %H:%M:%S} and {to_time:%Y-%m-%d %H:%M:%S}")
+
+
+def refuse_empty(context: typer.Context) -> None:
+    """Raises typer.BadParameter for a condition that was given and says nothing, as of a script whose variable is not
+    set: everything would be found."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if context.params.get(name) == "" and name != "cursor" and source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"{parameter.opts[0]} is empty: give a value, or leave it out")
+
+
 def keys_of(store: Path, *, pseudonyms: bool) -> tuple[Pseudonyms, ...]:
     """The keys that a search with pseudonyms needs. Raises StoreError."""
     from anpr.store.pseudonym_key import all_keys

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from anpr.cli import exits
+from anpr.cli.apart import read_apart
 from anpr.cli.asking import DEFAULT_STORE, CaseOption, PurposeOption, StoreOption
 from anpr.cli.telling import tell
+
+if TYPE_CHECKING:
+    from anpr.store.audit import AuditLog
 
 app = typer.Typer(help="Who asked the store for plates, and why.", no_args_is_help=True)
 
@@ -19,6 +24,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command()
 def verify(
+    context: typer.Context,
     store: StoreOption = DEFAULT_STORE,
     noted: Annotated[
         str, typer.Option("--head", metavar="NUMBER:SHA256", help="A head that was noted elsewhere before.")
@@ -26,16 +32,16 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Look whether a line was changed, removed or moved, and print the head to note. Exit code 1 if so."""
-    from anpr.clock import SystemClock
-    from anpr.store.audit import AuditLog, Head
-    from anpr.store.forecast import audit_begins_of as begins_of
-
     written = re.fullmatch(r"(\d{1,15}):([0-9a-f]{64})", noted)
     if noted and written is None:
         raise typer.BadParameter("--head is what an earlier verify printed: NUMBER:SHA256")
-    begins = begins_of(store)
+    read_apart(context, store)
+    from anpr.store.audit import Head
+    from anpr.store.forecast import audit_begins_of as begins_of
+
+    log, begins = _log_of(store), begins_of(store)
     head_noted = Head(int(written[1]), written[2]) if written else None
-    verdict = AuditLog(store, clock=SystemClock()).verify(head_noted, begins=begins)
+    verdict = log.verify(head_noted, begins=begins)
     head = f"{verdict.head.number}:{verdict.head.sha256}"
     if as_json:
         print(json.dumps({"head": head, "problems": list(verdict.problems)}, ensure_ascii=False))
@@ -60,10 +66,9 @@ def show(
     import msgspec
 
     from anpr.cli.lines import printable
-    from anpr.clock import SystemClock
-    from anpr.store.audit import AuditLog, Request
+    from anpr.store.audit import Request
 
-    audit = AuditLog(store, clock=SystemClock())
+    audit = _log_of(store)
     lines = deque(audit.lines(), maxlen=last)
     if not lines:
         tell("nobody has asked anything")
@@ -77,3 +82,15 @@ def show(
         given = "begins" if line.rows is None else f"{line.rows} rows"
         asked = " ".join(f"{name}={value}" for name, value in line.asked.items())
         print(printable(f"{line.number}  {line.at}  {who}  {line.verb}  {given}  {line.case}: {line.purpose}  {asked}"))
+
+
+def _log_of(store: Path) -> AuditLog:
+    """Raises StoreError for a folder that has none: nothing would be said against what was never looked at."""
+    from anpr.clock import SystemClock
+    from anpr.errors import StoreError
+    from anpr.store.audit import AuditLog
+
+    audit = AuditLog(store, clock=SystemClock())
+    if not (audit.path.is_dir() or (store / "data.mdb").is_file()):
+        raise StoreError("there is no store here", place=str(store), cure="give the folder of a store")
+    return audit

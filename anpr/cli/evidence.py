@@ -59,23 +59,28 @@ def export(
 @app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of one record, as export made it.")],
-    key: Annotated[Path | None, typer.Option(metavar="FILE", help="The box's public key, from elsewhere.")] = None,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="The box's public key, from elsewhere; each, if it has had several."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check that nothing was altered since the box stored it; needs no box and no network. Exit code 1 if it was."""
+    import msgspec
+
     from anpr.cli.lines import printable
     from anpr.store.bundle import verify_bundle
 
-    verdict = verify_bundle(folder, key=key)
+    verdict = verify_bundle(folder, keys=key or ())
     if as_json:
         told = {
             "problems": list(verdict.problems),
             "fingerprint": verdict.fingerprint,
-            "key_given": key is not None,
+            "key_given": bool(key),
             "event": verdict.record,
             "pseudonymised_at": verdict.pseudonymised_at,
         }
-        print(json.dumps(told, ensure_ascii=False))
+        print(msgspec.json.encode(told).decode())  # what is in a record is the signer's, and may be anything
     else:
         for problem in verdict.problems:
             print(printable(f"✖ {problem}"))
@@ -89,6 +94,6 @@ def verify(
                 )
         if verdict.fingerprint:
             print(f"signed by the key {verdict.fingerprint}")
-        if key is None:
+        if not key:
             print("whose key that is you must know: compare it with the box's, or give --key")
     raise typer.Exit(exits.FINDINGS if verdict.problems else exits.OK)

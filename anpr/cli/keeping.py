@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from anpr.cli import exits
-from anpr.cli.apart import read_apart
+from anpr.cli.apart import open_to_read, read_apart
 from anpr.cli.asking import (
     DEFAULT_STORE,
     CaseOption,
@@ -19,6 +19,7 @@ from anpr.cli.asking import (
     PurposeOption,
     ReasonOption,
     StoreOption,
+    check_period,
     parse_time,
 )
 from anpr.cli.telling import tell
@@ -44,6 +45,7 @@ def hold(
 
     Who holds it, and why, is written to the audit log first. Exit code 1 if nothing that is there now is held by it.
     """
+    check_period(from_time, to_time)
     read_apart(context, store)
     import msgspec
 
@@ -76,12 +78,14 @@ def hold(
 
 
 def release(
+    context: typer.Context,
     hold_id: Annotated[str, typer.Argument(metavar="HOLD", help="As `anpr store holds` names it.")],
     reason: ReasonOption,
     case: CaseOption,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Let what a hold has kept go, when its time comes; while the box runs. Written to the audit log first."""
+    read_apart(context, store)
     from anpr.clock import SystemClock
     from anpr.store.holding import release_hold
 
@@ -90,9 +94,14 @@ def release(
 
 
 def holds(
-    purpose: PurposeOption, case: CaseOption, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False
+    context: typer.Context,
+    purpose: PurposeOption,
+    case: CaseOption,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
 ) -> None:
     """Print the legal holds: what is held, by whom, since when and why. Who asked is written to the audit log first."""
+    read_apart(context, store)
     import msgspec
 
     from anpr.cli.lines import printable
@@ -114,6 +123,7 @@ def holds(
 
 
 def purge(
+    context: typer.Context,
     site: Annotated[Path, typer.Argument(help="Site file: its table [store] says what goes.", show_default=False)],
     now: Annotated[bool, typer.Option("--now", help="Purge what is due.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go; so also without --now.")] = False,
@@ -124,14 +134,15 @@ def purge(
     With --now the box must not run. Exit code 1 if the clock is in doubt: then nothing is purged; 74 if something
     failed: what was purged all the same is told.
     """
+    if now and dry_run:
+        raise typer.BadParameter("give --now or --dry-run")
+    read_apart(context, lambda: _store_of(site))
     from anpr import log
     from anpr.clock import SystemClock
     from anpr.config import load_site
     from anpr.engine.keep_options import consumers_of, policy_of
     from anpr.store.forecast import forecast, purge_now
 
-    if now and dry_run:
-        raise typer.BadParameter("give --now or --dry-run")
     log.configure(level="warning")
     config = load_site(site, environment=None)
     policy, consumers = policy_of(config.store), consumers_of(config.bus)
@@ -152,36 +163,44 @@ def purge(
 
 
 def purges(
+    context: typer.Context,
     store: StoreOption = DEFAULT_STORE,
     last: Annotated[int, typer.Option(min=1, help="How many, the newest.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """Print what was purged, when and why, oldest first; `anpr store check` verifies that journal's signatures."""
+    read_apart(context, store)
     from collections import deque
 
     import msgspec
 
-    from anpr.clock import SystemClock
-    from anpr.store import Store
     from anpr.store.forecast import line_of
 
-    with Store.open(store, clock=SystemClock(), read_only=True) as opened:
+    with open_to_read(store) as opened:
         found = deque(opened.purges(), maxlen=last)
     for each in found:
         print(msgspec.json.encode(each).decode() if as_json else line_of(each))
 
 
 def confirm_clock(
+    context: typer.Context,
     reason: ReasonOption,
     case: CaseOption,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Say that the box's clock is right, so that retention may go by it; while the box runs. Audited first."""
+    read_apart(context, store)
     from anpr.clock import SystemClock
     from anpr.store.holding import confirm_clock as confirm
 
     at_seconds = confirm(store, reason=reason, case=case, clock=SystemClock())
     print(f"{_moment(at_seconds)} is confirmed; a box that runs takes it within a minute")
+
+
+def _store_of(site: Path) -> Path:
+    from anpr.config import load_site
+
+    return load_site(site, environment=None).store.path
 
 
 def _moment(seconds: float) -> str:

@@ -28,8 +28,10 @@ from anpr.cli.asking import (
     SeverityOption,
     StoreOption,
     ToOption,
+    check_period,
     edits_of,
     keys_of,
+    refuse_empty,
 )
 from anpr.cli.telling import tell
 
@@ -65,6 +67,8 @@ def search(
 
     Who asked, why, and how many were found is written to the audit log first.
     """
+    refuse_empty(context)
+    check_period(from_time, to_time)
     read_apart(context, store)
     import msgspec
 

@@ -32,8 +32,10 @@ from anpr.cli.asking import (
     SeverityOption,
     StoreOption,
     ToOption,
+    check_period,
     edits_of,
     keys_of,
+    refuse_empty,
 )
 from anpr.cli.keeping import confirm_clock, hold, holds, purge, purges, release
 from anpr.cli.telling import tell
@@ -93,14 +95,18 @@ def backup(
     """Copy events, pictures and the audit log, also while the box runs, with a list of all files and their SHA-256.
 
     The key that signs evidence is not copied. Who asked and why is written to the audit log first, and how many events
-    there are before the copy gets its name. Exit code 1 if pictures in the store were altered.
+    there are before the copy gets its name. What an earlier backup into the same place has left there when it was
+    killed is removed, and told. Exit code 1 if pictures in the store were altered; 74 if an event file is damaged.
     """
     read_apart(context, store, makes=into)
     from anpr.clock import SystemClock
     from anpr.store.audit import AuditLog, Request
     from anpr.store.backup import back_up
+    from anpr.store.unfinished import remove_left
     from anpr.store.wholeness import naming_damage
 
+    for left in remove_left(into.parent):
+        tell(f"{left}: removed, an earlier backup was killed while it was made")
     clock = SystemClock()
     audit = AuditLog(store, clock=clock)
     request = Request("backup", purpose, case, {"folder": str(into)})
@@ -159,15 +165,18 @@ def set_aside(
 
 
 @app.command()
-def upgrade(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+def upgrade(context: typer.Context, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Make a store of an older anpr new, as the first start of anpr run does; only while nothing has it open."""
+    read_apart(context, store)
     from anpr import log
     from anpr.clock import SystemClock
     from anpr.store import Store
+    from anpr.store.faults import told_as_store_errors
+    from anpr.store.owner import giving_to_owner
 
     log.configure(level="warning")
     Store.open(store, clock=SystemClock(), read_only=True).close()  # there must be one
-    with Store.open(store, clock=SystemClock()) as opened:
+    with told_as_store_errors(store), giving_to_owner(store), Store.open(store, clock=SystemClock()) as opened:
         before, days, last_seq = opened.migrated_from, len(opened.partitions.all), opened.last_seq
     if as_json:
         print(json.dumps({"schema_before": before, "days": days, "last_seq": last_seq}))
@@ -222,6 +231,8 @@ def export(
     Who asked and why is written to the audit log first, and how many rows there are before the file gets its name.
     Exit code 1 if there are none.
     """
+    refuse_empty(context)
+    check_period(from_time, to_time)
     read_apart(context, store, makes=file)
     from anpr.records import Hit, Sighting
     from anpr.store import Query

@@ -165,8 +165,11 @@ class AuditLog:
     def at_rest(self) -> Iterator[None]:
         """While the block runs, nobody adds a line; for copying. Raises StoreError."""
         with told_as_store_errors(self.path), ExitStack() as opened:
-            if self.file.exists():
-                fcntl.flock(opened.enter_context(self.file.open("rb")), fcntl.LOCK_SH)
+            while self.file.exists():
+                file = opened.enter_context(self.file.open("rb"))
+                fcntl.flock(file, fcntl.LOCK_SH)
+                if os.fstat(file.fileno()).st_ino == self.file.stat().st_ino:  # no lines were taken away meanwhile
+                    break
             yield
 
     @property

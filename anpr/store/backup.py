@@ -11,24 +11,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import lmdb
 import lmdb.verify
 import msgspec
 
 from anpr.clock import Clock
 from anpr.errors import StoreError
-from anpr.store.durable import half_of, sync_file, sync_folder, write_file
+from anpr.store.durable import sync_file, sync_folder, write_file
 from anpr.store.environment import Environment
 from anpr.store.faults import told_as_store_errors
-from anpr.store.lock import lock_for_writing, used_by_nobody
+from anpr.store.lock import damage_of, lock_for_writing, used_by_nobody
+from anpr.store.partition import Partition
 from anpr.store.partitions import DAYS, folders_of
+from anpr.store.purges import Purge, purges
 from anpr.store.root import MAP_SIZE_BYTES
 from anpr.store.signing import PUBLIC
 from anpr.store.store import Store
+from anpr.store.unfinished import making
 
 MANIFEST = "manifest.json"
 DATA = "data.mdb"
 
 _READ_AT_ONCE = 1 << 20
+_TRIES = 20
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,9 +71,9 @@ def back_up(
 
     Events first, then pictures: a picture is always older than the record that names it, so none is missing. The key
     that signs evidence stays where it is. `note` is told None before anything is copied, and how many events there are
-    before the copy gets its name; if it raises, there is none. Raises StoreError; what is unfinished is taken away.
+    before the copy gets its name; if it raises, there is none. All pages of the copy are looked at: a damaged one may
+    have been copied as it was. Raises StoreError; what is unfinished is taken away.
     """
-    half = half_of(into, os.getpid())
     with told_as_store_errors(into):
         if into.exists() or into.is_symlink():
             raise StoreError("is there already", place=str(into), cure="give a folder that does not exist yet")
@@ -76,20 +81,14 @@ def back_up(
             raise StoreError("lies within the store", place=str(into), cure="give a folder elsewhere, on another disk")
     with Store.open(path, clock=clock, read_only=True) as store:
         note(None)
+        with told_as_store_errors(into), making(into) as half:
+            files = _copy_audit(store, half)  # first: lines that go from now on, the journal of purges names
+            copy_events(store, half)
+            _refuse_damage(half, path)
+            manifest = _copy_files(store, half, files, clock=clock)
+            note(_count_events(half))
         with told_as_store_errors(into):
-            into.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(half, ignore_errors=True)
-            half.mkdir(mode=0o750)
-        try:
-            store.copy(half)
-            with told_as_store_errors(into):
-                manifest = _copy_files(store, half, clock=clock)
-                note(_count_events(half))
-                half.rename(into)
-                sync_folder(into.parent)
-        except BaseException:
-            shutil.rmtree(half, ignore_errors=True)
-            raise
+            sync_folder(into.parent)
     return manifest
 
 
@@ -168,9 +167,65 @@ def _compact(folder: Path, half: Path, *, users: Path) -> Compacted:
     return Compacted(before.st_size, (folder / DATA).stat().st_size)
 
 
-def _copy_files(store: Store, half: Path, *, clock: Clock) -> Manifest:
-    """All that is no event, and the list of all. Raises OSError, StoreError."""
+def _copy_audit(store: Store, half: Path) -> list[Entry]:
+    """The audit log, and the public key. Raises OSError, StoreError."""
     files: list[Entry] = []
+    with store.audit.at_rest():
+        for kept in (store.audit.file, store.audit.path / "head.json", store.path / PUBLIC):
+            if kept.is_file():
+                target = half / kept.relative_to(store.path)
+                target.parent.mkdir(mode=0o750, exist_ok=True)
+                files.append(_copy(kept, target, half))
+    return files
+
+
+def copy_events(store: Store, half: Path) -> None:
+    """The events and indexes as they are now, without pages that nothing uses; writing goes on meanwhile. Not yet
+    synced. Raises StoreError, OSError."""
+    for _ in range(_TRIES):
+        decided, partitions = _stand(store)  # all are open: none is lost if it is purged while others are copied
+        store.root.environment.copy(half)
+        if (decided, partitions) == _stand(store):
+            break
+        (half / DATA).unlink()  # its journal may tell otherwise of a day than that is copied
+    else:
+        raise StoreError("days come and go", place=str(store.path), cure="try again")
+    if store.root.old is not None:
+        return
+    (half / DAYS).mkdir(mode=0o770)
+    for partition in partitions:
+        target = half / DAYS / str(partition.name)
+        target.mkdir(mode=0o770)
+        partition.environment.copy(target)
+
+
+def _stand(store: Store) -> tuple[Purge | None, tuple[Partition, ...]]:
+    """What was decided last of a whole day, and the days."""
+    decided = (
+        purge
+        for purge in purges(store.root, newest_first=True, but_damaged=True)
+        if purge.what in ("partition", "plates")
+    )
+    with told_as_store_errors(store.path, reading=True), store.partitions.view() as view:
+        return next(decided, None), view.partitions
+
+
+def _refuse_damage(half: Path, path: Path) -> None:
+    """Look at the files of events in a copy of the store in folder `path`, which nobody writes, unlike the originals.
+
+    Raises StoreError, of damage, that names the original; OSError.
+    """
+    for folder in folders_of(half):
+        if damage := damage_of(folder):
+            raise StoreError(
+                f"its copy is damaged, and was removed: {damage}",
+                place=str(path / folder.relative_to(half) / DATA),
+                cure="if a box writes this day, stop it and ask anpr store check; if not, look at the disk of the copy",
+            ) from lmdb.CorruptedError(damage)
+
+
+def _copy_files(store: Store, half: Path, files: list[Entry], *, clock: Clock) -> Manifest:
+    """The pictures, and the list of all, of which `files` are there. Raises OSError, StoreError."""
     for folder in folders_of(half):
         sync_file(folder / DATA)
         sync_folder(folder)
@@ -188,12 +243,6 @@ def _copy_files(store: Store, half: Path, *, clock: Clock) -> Manifest:
             if folder.name + picture.stem != entry.sha256:
                 altered.append(entry.path)
         sync_folder(target)
-    with store.audit.at_rest():
-        for kept in (store.audit.file, store.audit.path / "head.json", store.path / PUBLIC):
-            if kept.is_file():
-                target = half / kept.relative_to(store.path)
-                target.parent.mkdir(mode=0o750, exist_ok=True)
-                files.append(_copy(kept, target, half))
     with Store.open(half, clock=clock, read_only=True) as copied:
         last_seq = copied.last_seq
     for folder in folders_of(half):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +45,7 @@ class Verdict(NamedTuple):
     problems: tuple[str, ...]
     """Each names a file; empty: the box of this key signed this record and these pictures."""
     fingerprint: str
-    """Of the key that signed; empty if there is none."""
+    """Of the key that signed the record; empty if there is none."""
     record: dict[str, Any]
     """Number, kind, box, epoch, time of the commit, and the record; empty if it cannot be read."""
     pseudonymised_at: str = ""
@@ -88,12 +89,14 @@ def write_bundle(
     return tuple(files)
 
 
-def verify_bundle(folder: Path, *, key: Path | None = None) -> Verdict:
-    """Check a bundle without the box; with `key`, the box's public key from elsewhere, also that it is this box's.
+def verify_bundle(folder: Path, *, keys: Collection[Path] = ()) -> Verdict:
+    """Check a bundle without the box; with `keys`, the box's public keys from elsewhere, also that it is this box's.
 
-    Raises StoreError if the folder cannot be read, or `key` is none.
+    Two keys may have signed it: a box whose key was lost has had another one since. Then both must be given, for
+    whoever makes a key can sign that a plate is gone. Raises StoreError if the folder cannot be read, or one of `keys`
+    is none.
     """
-    trusted = None if key is None else read_public(key)
+    trusted = {read_public(key) for key in keys}
     with told_as_store_errors(folder):
         if not folder.is_dir():
             raise StoreError("is no folder", place=str(folder), cure="give the folder of a bundle")
@@ -114,14 +117,18 @@ def verify_bundle(folder: Path, *, key: Path | None = None) -> Verdict:
         replaced = contents.get(REPLACED)
         replacement = msgspec.json.decode(replaced, type=Replacement) if replaced is not None else None
         genuine = proof.holds_for(row) if replacement is None else replacement.holds_for(proof, row)
+        public = bytes.fromhex(proof.public_key)
+        purged = public if replacement is None else bytes.fromhex(replacement.purge.public_key)
     except (msgspec.MsgspecError, ValueError) as error:
         return Verdict((*problems, f"{PROOF}: is no proof: {error}"), "", {})
-    public = bytes.fromhex(proof.public_key)
     if not genuine:
         problems.append(f"{ROW}, {PROOF}: the signature does not hold: the record or its proof was altered")
-    keys = {public} if replacement is None else {public, bytes.fromhex(replacement.purge.public_key)}
-    if trusted is not None and keys != {trusted}:
+    if trusted and public not in trusted:
         problems.append(f"{PROOF}: signed by another key than the one given")
+    if purged != public and purged not in trusted:
+        problems.append(
+            f"{REPLACED}: signed by another key than {PROOF}, {fingerprint(purged)}: if both are the box's, give both"
+        )
     try:
         fields = _fields(row, proof.seq)
         named = {_name_of(picture): picture.sha256 for picture in _pictures(fields)}

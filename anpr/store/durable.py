@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +32,9 @@ def sync_file(path: Path) -> None:
 def delete_slowly(folder: Path) -> Iterator[None]:
     """Delete a folder, durably, in slices: to let go of gigabytes at once would take a file system long.
 
-    It may be gone already, or be a file or a link: then that is deleted. Raises OSError.
+    A file that another process has open is never cut shorter, or the kernel would end who has it mapped (SIGBUS): its
+    room comes back when that process closes it. It may be gone already, or be a file or a link: then that is deleted.
+    Raises OSError.
     """
     if folder.is_symlink() or not folder.is_dir():
         folder.unlink(missing_ok=True)
@@ -39,13 +43,28 @@ def delete_slowly(folder: Path) -> Iterator[None]:
         if each.is_dir() and not each.is_symlink():
             yield from delete_slowly(each)
             continue
-        while (size := each.lstat().st_size) > _LET_GO_BYTES and each.is_file():
+        while (size := each.lstat().st_size) > _LET_GO_BYTES and each.is_file() and _is_used_by_nobody(each):
             os.truncate(each, size - _LET_GO_BYTES)
             yield
         each.unlink()
         yield
     folder.rmdir()
     sync_folder(folder.parent)
+
+
+def _is_used_by_nobody(path: Path) -> bool:
+    """Whether no process has a file open or mapped. The kernel knows, and gives a lease only then (fcntl(2)); on a file
+    system without leases nobody can tell, and it is False. Raises OSError if it cannot be opened."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # of who opens it in this moment; SIGIO would end us
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def half_of(path: Path, process: int) -> Path:

@@ -1,7 +1,8 @@
 """Records as a file for other programs: CSV for spreadsheets, JSON lines whole, Parquet for analysis.
 
 A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@` as a formula, and a plate or a camera's name may be
-chosen by a stranger: in CSV such a cell begins with an apostrophe (OWASP, "CSV Injection").
+chosen by a stranger: in CSV such a cell begins with an apostrophe, and so does what would be a cell where lines are
+divided at semicolons, as in many languages, or at tabs (OWASP, "CSV Injection").
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,7 +30,8 @@ from anpr.store.store import Store
 Format = Literal["csv", "jsonl", "parquet"]
 FORMATS: tuple[Format, ...] = ("csv", "jsonl", "parquet")
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n]))(?=[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
+"""Before the characters that begin one; the last four are full-width."""
 _ROWS_AT_ONCE = 10_000
 Exported = type[Sighting] | type[Hit]
 
@@ -143,7 +146,7 @@ def export(
 
 def defused(text: str) -> str:
     """`text` as a cell that no spreadsheet runs."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _FORMULA.sub("'", text)
 
 
 def _refuse_present(path: Path) -> None:

@@ -9,11 +9,14 @@ from typing import NamedTuple
 from anpr.clock import Clock
 from anpr.errors import StoreError
 from anpr.store.audit import Head
+from anpr.store.faults import told_as_store_errors
 from anpr.store.keeper import Keeper
 from anpr.store.lock import is_being_written
+from anpr.store.owner import giving_to_owner
 from anpr.store.purges import Purge, audit_begins
 from anpr.store.retention import MIB, Policy
 from anpr.store.root import Root
+from anpr.store.salvage import DATA
 from anpr.store.store import Store
 
 
@@ -37,14 +40,18 @@ def forecast(path: Path, policy: Policy, *, consumers: Collection[str], clock: C
 
 
 def purge_now(path: Path, policy: Policy, *, box: str, consumers: Collection[str], clock: Clock) -> Told:
-    """Purge all that is due. Raises StoreError if nothing could be begun; also if a box runs: it does so by itself."""
-    if path.is_dir() and is_being_written(path):
+    """Purge all that is due. Raises StoreError if nothing could be begun; also if a box runs: it does so by itself.
+
+    What root makes there is the owner's."""
+    if not (path / DATA).is_file():
+        raise StoreError("there is no store here", place=str(path), cure="give the site file of a box that has run")
+    if is_being_written(path):
         raise StoreError(
             "the box runs, and purges within a minute what is due",
             place=str(path),
             cure="see anpr store purges, or stop it first",
         )
-    with Store.open(path, clock=clock, box=box) as store:
+    with told_as_store_errors(path), giving_to_owner(path), Store.open(path, clock=clock, box=box) as store:
         keeper = Keeper(store, policy, clock=clock, consumers=consumers)
         try:
             done = tuple(map(line_of, keeper.run()))

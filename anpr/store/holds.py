@@ -10,7 +10,6 @@ and a purge looks for new holds in the commit that decides.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 
 import lmdb
@@ -19,7 +18,7 @@ import msgspec
 from anpr.errors import StoreError
 from anpr.records import Event, Hit, Sighting
 from anpr.store.keys import checked_name
-from anpr.store.query import plate_pattern
+from anpr.store.query import matcher, plate_pattern
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +56,7 @@ class Holds:
     def __init__(self, holds: Sequence[Hold]) -> None:
         self.holds = tuple(holds)
         self._records = frozenset(hold.record for hold in holds if hold.record)
-        self._plates = tuple((_matcher(hold.plate), hold) for hold in holds if hold.plate)
+        self._plates = tuple((matcher(hold.plate), hold) for hold in holds if hold.plate)
 
     def __len__(self) -> int:
         return len(self.holds)
@@ -87,13 +86,13 @@ class Holds:
             return True
         return any(self._covers(matches, hold, record) for matches, hold in self._plates)
 
-    def _covers(self, matches: Callable[[str], object], hold: Hold, record: Sighting | Hit) -> bool:
+    def _covers(self, matches: Callable[[str], bool], hold: Hold, record: Sighting | Hit) -> bool:
         early = hold.from_seconds is not None and record.seen_seconds < hold.from_seconds
         late = hold.until_seconds is not None and record.seen_seconds >= hold.until_seconds
         if early or late:
             return False
         listed = isinstance(record, Hit) and bool(record.listed) and matches(record.listed)
-        return bool(matches(record.text)) or bool(listed)
+        return matches(record.text) or listed
 
 
 def read_holds(txn: lmdb.Transaction[bytes], table: lmdb._Database) -> Holds:
@@ -118,9 +117,3 @@ def _rows(txn: lmdb.Transaction[bytes], table: lmdb._Database) -> Iterator[Hold]
     with txn.cursor(table) as cursor:
         for _, value in cursor.iternext():
             yield msgspec.msgpack.decode(value, type=Hold)
-
-
-def _matcher(pattern: str) -> Callable[[str], re.Match[str] | None]:
-    """As the search reads a pattern: `*` any characters, `?` one."""
-    expression = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
-    return re.compile(expression).fullmatch

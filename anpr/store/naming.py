@@ -21,10 +21,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from anpr.store.durable import sync_folder, write_file
+from anpr.store.durable import half_of, sync_folder, write_file
 from anpr.store.partition import Partition
 
-_FILE = "pictures"
+FILE = "pictures"
+"""Its name."""
 _ROWS_AT_ONCE = 1000
 
 
@@ -107,7 +108,7 @@ def read_names(folder: Path) -> Names | None:
     Raises OSError.
     """
     try:
-        content = (folder / _FILE).read_bytes()
+        content = (folder / FILE).read_bytes()
     except FileNotFoundError:
         return None
     if hashlib.sha256(content[32:]).digest() != content[:32]:
@@ -118,11 +119,11 @@ def read_names(folder: Path) -> Names | None:
 def write_names(folder: Path, found: Names) -> None:
     """Note what the records of the partition in a folder name. Raises OSError."""
     content = found.astype("<u8", copy=False).tobytes()
-    half = folder / f".{_FILE}.{os.getpid()}"
+    half = half_of(folder / FILE, os.getpid())
     half.unlink(missing_ok=True)
     try:
         write_file(half, hashlib.sha256(content).digest() + content, mode=0o660)
-        half.replace(folder / _FILE)
+        half.replace(folder / FILE)
     finally:
         half.unlink(missing_ok=True)
     sync_folder(folder)

@@ -288,10 +288,11 @@ class Partitions:
 
     def _scan(self) -> None:
         for _ in range(_TRIES):
+            there = self._folders()
             try:
                 found = self._look()
             except StoreError:
-                if all(path.is_dir() for path in self._folders()):
+                if all(path.is_dir() for path in there):
                     raise
                 continue  # one was taken away while we looked
             left = [each for each in self.all if each not in found]

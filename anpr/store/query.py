@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
@@ -182,7 +182,7 @@ class Question:
         if self.edits:
             is_plate = len(text) in self.lengths and _CHARACTERS.issuperset(text)
             return is_plate and count_edits(self.pattern, text) <= self.edits
-        return self._expression.fullmatch(text) is not None
+        return self._fits_pattern(text)
 
     def fits_look(self, look: Look, text: str) -> bool:
         """Whether the rest of a passage, with this plate, is as asked."""
@@ -240,8 +240,8 @@ class Question:
         return np.array(first, np.int64), np.array(end, np.int64)
 
     @cached_property
-    def _expression(self) -> re.Pattern[str]:
-        return re.compile(self.pattern.replace("*", ".*").replace("?", "."), re.DOTALL)
+    def _fits_pattern(self) -> Callable[[str], bool]:
+        return matcher(self.pattern)
 
 
 class Mark(NamedTuple):
@@ -270,6 +270,16 @@ def plate_pattern(plate: str) -> str:
     if not parts:
         raise PlateError("the plate to look for is empty", cure="give a plate or a pattern such as 30A*")
     return re.sub(r"\*+", "*", "".join(parts))
+
+
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Tells whether a plate fits a pattern of `plate_pattern`. The characters of a pseudonym say nothing: nothing fits
+    it but itself, and `*`."""
+    if pattern == "*":
+        return lambda text: True
+    expression = re.compile(pattern.replace("*", ".*").replace("?", "."), re.DOTALL)
+    whole = is_whole(pattern)
+    return lambda text: expression.fullmatch(text) is not None and (whole or not is_pseudonym(text))
 
 
 def is_whole(pattern: str) -> bool:

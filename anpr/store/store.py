@@ -472,23 +472,6 @@ class Store:
         """What was deleted when, oldest first. Raises StoreError."""
         return list(purges(self.root))
 
-    def copy(self, into: Path) -> None:
-        """Copy the events and indexes as they are now into a folder, without pages that nothing uses.
-
-        Writing goes on meanwhile; the copy is not yet synced. Raises StoreError.
-        """
-        with self._view() as view:
-            partitions = view.partitions  # all are open: none is lost if it is purged while others are copied
-        self.root.environment.copy(into)
-        if self.root.old is not None:
-            return
-        with told_as_store_errors(into):
-            (into / self.partitions.path.name).mkdir(mode=0o770)
-            for partition in partitions:
-                target = into / self.partitions.path.name / str(partition.name)
-                target.mkdir(mode=0o770)
-                partition.environment.copy(target)
-
     @contextlib.contextmanager
     def _view(self) -> Iterator[View]:
         with told_as_store_errors(self.path, reading=True), self.partitions.view() as view:

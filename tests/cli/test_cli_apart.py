@@ -15,15 +15,20 @@ from pathlib import Path
 
 import pytest
 import typer
-from damaging import days_of, mislabel, wipe
+from damaging import days_of, lengthen, mislabel, wipe
 from making_records import make_hit, make_sighting
+from making_sites import write_site
+from running_verbs import REASON
+from waiting import until
 
 from anpr.cli.apart import read_apart
 from anpr.clock import ManualClock
 from anpr.store import Store
+from anpr.store.keeper import Keeper
+from anpr.store.retention import DAY_SECONDS, Policy, Watermarks
+from scripts.fault_matrix.processes import is_alive
 
 SLOW = Path(__file__).with_name("slow_verb.py")
-REASON = ("--purpose", "a theft", "--case", "17/2026")
 ROW = b"reader 89abcdef"
 """In the log of events only."""
 SIGHTINGS = 200
@@ -83,6 +88,24 @@ def test_a_backup_that_is_killed_leaves_nothing(folder: Path, tmp_path: Path) ->
     assert list((tmp_path / "copies").iterdir()) == []
 
 
+def test_a_backup_of_a_page_that_it_copies_as_it_is_names_the_day(folder: Path, tmp_path: Path) -> None:
+    day = days_of(folder)[1]
+    lengthen(day, ROW)
+    done = anpr(folder, "store", "backup", tmp_path / "copies" / "copy", *REASON)
+    assert names_the_day(done, day, "cannot be read (its copy is damaged, and was removed: ")
+    assert list((tmp_path / "copies").iterdir()) == []
+
+
+def test_a_backup_removes_what_a_killed_one_has_left(folder: Path, tmp_path: Path) -> None:
+    program = "import os; from pathlib import Path; from anpr.store.unfinished import making\n"
+    program += f"with making(Path({str(tmp_path / 'monday')!r})): os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", program], check=False)
+    (left,) = tmp_path.glob(".monday.*")
+    done = anpr(folder, "store", "backup", tmp_path / "tuesday", *REASON)
+    assert (done.returncode, done.stderr) == (0, f"{left}: removed, an earlier backup was killed while it was made\n")
+    assert not left.exists()
+
+
 def test_an_export_that_is_killed_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     day = days_of(folder)[1]
     mislabel(day, b"30A12345\0")
@@ -104,6 +127,60 @@ def test_a_page_that_lmdb_refuses_names_the_day_too(folder: Path, tmp_path: Path
         "hold": ("store", "hold", "--plate", "30A12345", "--reason", "a theft", "--case", "17/2026"),
     }
     assert names_the_day(anpr(folder, *given[verb]), day, "cannot be read (the store is damaged: mdb_")
+
+
+RETENTION = """
+[store.retention]
+passages_days = 2
+passage_pictures_days = 2
+[store.disk]
+early_percent = 99.7
+sparing_percent = 99.8
+reserve_percent = 99.9
+reserve_mib = 0
+"""
+
+
+@pytest.fixture
+def due(tmp_path: Path) -> Path:
+    """The site file of a box whose oldest day is to go."""
+    folder, now = tmp_path / "due" / "data", time.time()
+    clock = ManualClock(wall=now - 5.5 * DAY_SECONDS)
+    with Store.open(folder, clock=clock, box="box-1") as store:
+        keeper = Keeper(store, Policy(disk=Watermarks(reserve_mib=0)), clock=clock, synchronised=lambda: True)
+        for day in range(2):
+            ids = [f"s{day}-{number}" for number in range(SIGHTINGS)]
+            store.append([make_sighting(id=each, evidence=(), seen_seconds=clock.wall) for each in ids])
+            keeper.note()
+            clock.advance(DAY_SECONDS)
+        clock.advance(now - clock.wall)
+        keeper.note()
+        keeper.close()
+    return write_site(folder.parent, RETENTION)
+
+
+def test_a_purge_that_is_killed_names_the_day(due: Path) -> None:
+    day = days_of(due.parent / "data")[0]
+    purge = [sys.executable, "-m", "anpr", "store", "purge", str(due)]
+    told = subprocess.run(purge, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+    mislabel(day, ROW)
+    done = subprocess.run([*purge, "--now"], capture_output=True, text=True, check=False)
+    said = done.stderr.splitlines()[-1]  # before, LMDB has refused a page, which was logged
+    assert names_the_day(subprocess.CompletedProcess([], done.returncode, done.stdout, said), day, "kills who reads it")
+    assert halves_in(day) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_has_made_before_it_is_killed_belongs_to_the_box(due: Path) -> None:
+    folder = due.parent / "data"
+    mislabel(days_of(folder)[0], ROW)
+    for each in (folder, *folder.rglob("*")):
+        os.chown(each, 4711, 4712)
+    purge = [sys.executable, "-m", "anpr", "store", "purge", str(due), "--now"]
+    assert subprocess.run(purge, capture_output=True, check=False).returncode == 74
+    assert len(days_of(folder)) == 3  # today's was begun
+    assert {each.stat().st_uid for each in folder.rglob("*")} == {4711}
 
 
 def start(folder: Path, end: object) -> tuple[subprocess.Popen[str], int]:
@@ -230,26 +307,17 @@ def test_its_reader_does_not_outlive_it(tmp_path: Path) -> None:
     process, reader = start(tmp_path, "sleep")
     process.kill()
     process.communicate(timeout=30)  # until nobody has its stdout open
-    deadline = time.monotonic() + 10.0
-    while is_alive(reader) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not is_alive(reader)
-
-
-def is_alive(number: int) -> bool:
-    """Whether a process is there, and no zombie that only its parent's end has left."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
+    until(lambda: not is_alive(reader))
 
 
 def test_a_process_that_is_not_the_verbs_own_is_not_split(folder: Path) -> None:
-    reader = os.getpid()
     app = typer.Typer()
+    readers: list[int] = []
 
     @app.command()
     def verb(context: typer.Context) -> None:
         read_apart(context, folder)
-        assert os.getpid() == reader
+        readers.append(os.getpid())
 
     app(standalone_mode=False, args=[])
+    assert readers == [os.getpid()]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
-from making_records import make_hit, make_jpeg, make_sighting
-from typer.testing import CliRunner, Result
+from filling import fill
+from making_records import make_sighting
+from running_verbs import run
 
-from anpr.cli import application
 from anpr.clock import ManualClock
 from anpr.errors import PlateError, StoreError
 from anpr.store import Store
@@ -30,28 +30,10 @@ WHY = ("--reason", "an accident", "--case", "17/2026")
 ASKED = ("--purpose", "review", "--case", "2026-05")
 
 
-@pytest.fixture(autouse=True)
-def _log_as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(application(), [str(each) for each in arguments])
-
-
-def fill(store: Store) -> None:
-    for number in range(3):
-        picture = store.evidence.put("plate", make_jpeg(str(number)))
-        sighting = make_sighting(id=f"s{number}", evidence=(picture,), seen_seconds=1000.0 + number)
-        hits = [make_hit(id="h1", sighting_id="s1", seen_seconds=1001.0)] if number == 1 else []
-        store.append([sighting], hits)
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     with Store.open(tmp_path / "store", clock=ManualClock(), box="box-1") as store:
-        fill(store)
+        fill(store, hits=(1,))
     return tmp_path / "store"
 
 
@@ -92,6 +74,8 @@ def test_a_hold_names_what_is_there_and_says_why(folder: Path) -> None:
     assert run("store", "hold", *WHY, "--store", folder).exit_code == 2
     assert run("store", "hold", "s1", "--plate", "30A", *WHY, "--store", folder).exit_code == 2
     assert run("store", "hold", "s1", "--from", "2h", *WHY, "--store", folder).exit_code == 2
+    period = ("--from", "2026-02-01", "--until", "2026-01-01")
+    assert run("store", "hold", "--plate", "30A*", *period, *WHY, "--store", folder).exit_code == 2
     assert isinstance(run("store", "hold", "s1", *WHY, "--store", folder / "no").exception, StoreError)
     assert all_holds(folder).holds == ()
     assert asked(folder) == []
@@ -163,7 +147,7 @@ def test_purge_says_what_is_due_and_does_it(tmp_path: Path) -> None:
     clock = ManualClock(wall=now - 2.5 * DAY_SECONDS)
     policy = Policy(retention=Retention(passages_days=2, passage_pictures_days=2), disk=Watermarks(reserve_mib=0))
     with Store.open(folder, clock=clock, box="box-1") as store:
-        fill(store)
+        fill(store, hits=(1,))
         keeper = Keeper(store, policy, clock=clock, synchronised=lambda: True)
         keeper.note()
         clock.advance(now - clock.wall)
@@ -198,7 +182,7 @@ def test_what_was_purged_is_told_also_if_something_fails_after_it(
     clock = ManualClock(wall=now - 800.5 * DAY_SECONDS)
     rules = Policy(retention=Retention(passages_days=2, passage_pictures_days=2), disk=Watermarks(reserve_mib=0))
     with Store.open(folder, clock=clock, box="box-1") as store:
-        fill(store)
+        fill(store, hits=(1,))
         for case in ("1", "2"):
             store.audit.append(Request("search", "a purpose", case), rows=0)
         keeper = Keeper(store, rules, clock=clock, synchronised=lambda: True)
@@ -221,6 +205,32 @@ def test_nothing_is_purged_by_a_clock_in_doubt(folder: Path, monkeypatch: pytest
     assert result.exit_code == 1
     assert "the clock is" in result.stdout
     assert "confirm-clock" in result.stdout
+
+
+def test_nothing_is_made_where_there_is_no_store(tmp_path: Path) -> None:
+    error = run("store", "purge", site_file(tmp_path / "store"), "--now").exception
+    assert isinstance(error, StoreError)
+    assert "no store here" in str(error)
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("verb", ["purge", "upgrade"])
+def test_what_root_makes_belongs_to_the_box(folder: Path, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anpr.store.trust.kernel_says_right", lambda _: True)
+    site = site_file(folder)
+    for each in (folder, *folder.rglob("*")):
+        os.chown(each, 4711, 4712)
+    days = len(list(folder.glob("days/*")))
+    if verb == "purge":
+        assert run("store", "purge", site, "--now").exit_code == 0
+        assert len(list(folder.glob("days/*"))) == days + 1  # today's is begun
+    else:
+        golden = Path(__file__).parents[1] / "store/golden/schema-4.mdb.gz"
+        (folder / "data.mdb").write_bytes(gzip.decompress(golden.read_bytes()))
+        shutil.rmtree(folder / "days")
+        assert run("store", "upgrade", "--store", folder).exit_code == 0
+    assert {(each.stat().st_uid, each.stat().st_gid) for each in folder.rglob("*")} == {(4711, 4712)}
 
 
 def test_a_running_box_purges_by_itself(folder: Path) -> None:

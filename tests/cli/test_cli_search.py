@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 from making_records import make_hit, make_sighting
+from running_verbs import REASON
 from typer.testing import CliRunner, Result
 
 from anpr.cli.asking import parse_time
@@ -18,7 +19,6 @@ from anpr.errors import PlateError, StoreError
 from anpr.store import Store
 from anpr.store.audit import AuditLog
 
-REASON = ("--purpose", "a theft", "--case", "17/2026")
 APP = typer.Typer()
 APP.command()(search)
 NEW_YEAR = 1_767_200_400.0
@@ -130,6 +130,10 @@ def test_nothing_found_is_exit_code_1(folder: Path) -> None:
         ["--plate", "30A12345", "--alike", "--edits", "2"],
         ["--plate", "30A12345", "--edits", "4"],
         ["--plate", "30A12345", "--edits", "0"],
+        ["--from", "2026-01-02", "--to", "2026-01-01"],
+        ["--from", "2026-01-01", "--to", "2026-01-01"],
+        ["--plate", ""],
+        ["--plate", "30A12345", "--list", ""],
     ],
 )
 def test_wrong_usage_is_exit_code_2(folder: Path, arguments: list[str]) -> None:

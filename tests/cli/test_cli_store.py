@@ -3,40 +3,24 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
-import structlog
-from making_records import make_hit, make_jpeg, make_sighting
-from typer.testing import CliRunner, Result
+from filling import fill
+from making_records import make_sighting
+from running_verbs import REASON, run
 
-from anpr.cli import application
 from anpr.clock import ManualClock
 from anpr.errors import StoreError
 from anpr.store import Store
 from anpr.store.audit import AuditLog
 
-REASON = ("--purpose", "a theft", "--case", "17/2026")
-
-
-@pytest.fixture(autouse=True)
-def _log_as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(application(), [str(each) for each in arguments])
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     with Store.open(tmp_path / "store", clock=ManualClock(), box="box-1") as store:
-        for number in range(3):
-            picture = store.evidence.put("plate", make_jpeg(str(number)))
-            sighting = make_sighting(id=f"s{number}", evidence=(picture,), seen_seconds=1000.0 + number)
-            store.append([sighting], [make_hit(id=f"h{number}", sighting_id=sighting.id, seen_seconds=1000.0 + number)])
+        fill(store)
     return tmp_path / "store"
 
 
@@ -186,6 +170,10 @@ def test_evidence_leaves_the_box_and_is_verified(folder: Path, tmp_path: Path) -
     result = run("evidence", "verify", tmp_path / "bundle")
     assert result.exit_code == 1
     assert "the picture was altered" in result.stdout
+    strange = msgspec.msgpack.encode(["sighting", "box-1", 1, 2.0, {"id": b"bytes", "camera_id": "x"}])
+    (tmp_path / "bundle" / "record.msgpack").write_bytes(strange)
+    result = run("evidence", "verify", tmp_path / "bundle", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["event"]["record"]["camera_id"]) == (1, "x")
     for arguments in (("evidence", "export", "s1"), ("evidence", "export", "s1", "--out", tmp_path / "b")):
         assert run(*arguments, "--store", folder).exit_code == 2
     absent = run("evidence", "export", "x", "--out", tmp_path / "b", *REASON, "--store", folder)
@@ -204,7 +192,9 @@ def test_audit_is_shown_and_verified(folder: Path) -> None:
     assert [json.loads(newest)[name] for name in ("verb", "rows", "asked")] == ["audit", 2, {"last": 2}]
     assert asked(folder)[3:] == [("audit", 2), ("audit", 4)]
     assert run("audit", "show", "--store", folder).exit_code == 2
-    assert run("audit", "show", *REASON, "--store", folder / "absent").stdout == ""
+    for verb in (("show", *REASON), ("verify",)):  # who mistypes the folder is not told that all is well
+        absent = run("audit", *verb, "--store", folder / "absent")
+        assert (type(absent.exception), absent.stdout) == (StoreError, "")
     assert not (folder / "absent").exists()
     result = run("audit", "verify", "--store", folder, "--json")
     assert result.exit_code == 0

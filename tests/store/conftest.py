@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from making_records import make_sighting
 from pseudonymised import DAY, DAYS, fill
 
 from anpr.clock import ManualClock
@@ -29,6 +30,17 @@ def memory() -> Iterator[Path]:
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def folder(memory: Path, clock: ManualClock) -> Path:
+    """Of a closed store of three days with a hundred passages each."""
+    path = memory / "store"
+    with Store.open(path, clock=clock, box="box-1") as store:
+        for day in range(3):
+            store.append([make_sighting(id=f"s{day}-{number}", evidence=()) for number in range(100)])
+            clock.advance(86_400.0)
+    return path
 
 
 @pytest.fixture(scope="module")

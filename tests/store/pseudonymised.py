@@ -20,11 +20,12 @@ A_DAY, DAYS = 8, 2
 
 
 def no_hits(txn: Any) -> Callable[[Event], bool]:
+    """Hits stay, and what they name."""
     return lambda event: isinstance(event.record, Hit)
 
 
-def pseudonymise(store: Store, day: int = 0) -> None:
-    for _ in store.pseudonymise(store.partitions.all[day], choose=no_hits, reason="test", pseudonyms=KEY):
+def pseudonymise(store: Store, day: int = 0, *, choose: Any = no_hits) -> None:
+    for _ in store.pseudonymise(store.partitions.all[day], choose=choose, reason="test", pseudonyms=KEY):
         pass
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import lmdb
 import pytest
+from damaging import empty, overwrite, remove
 from keeping import Box, policy
 from making_records import make_hit, make_sighting
 
@@ -50,18 +51,6 @@ def spoil(data: Path, name: str) -> None:
 
 def cut_short(data: Path) -> None:
     os.truncate(data, data.stat().st_size // 2 // 4096 * 4096)
-
-
-def overwrite(data: Path) -> None:
-    data.write_bytes(random.Random(1).randbytes(100_000))
-
-
-def empty(data: Path) -> None:
-    data.write_bytes(b"")
-
-
-def remove(data: Path) -> None:
-    data.unlink()
 
 
 def remove_tables(data: Path) -> None:

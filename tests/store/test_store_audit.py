@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import stat
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -162,3 +165,21 @@ def test_what_cannot_be_told_is_not_taken_away(tmp_path: Path) -> None:
         log.cut(2, refuse)
     assert log.verify().problems == ()
     assert log.verify().head.number == 3
+
+
+def test_no_line_is_added_while_it_rests_also_if_some_are_taken_away_just_then(
+    log: AuditLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, kinds = fcntl.flock, list[int]()
+
+    def lock_late(file: BinaryIO, kind: int) -> None:
+        if not kinds:
+            shutil.copy(log.file, log.path / "log.new")
+            (log.path / "log.new").replace(log.file)
+        kinds.append(kind)
+        lock(file, kind)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    with log.at_rest(), log.file.open("rb") as again, pytest.raises(BlockingIOError):
+        lock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert kinds == [fcntl.LOCK_SH] * 2

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import lmdb
 import pytest
+from damaging import lengthen
 from making_records import make_hit, make_jpeg, make_sighting
 
 from anpr.clock import ManualClock
@@ -134,6 +135,41 @@ def test_the_manifest_finds_every_changed_file(closed: Path, tmp_path: Path, clo
         path.write_bytes(content)
     path.unlink()
     assert check_manifest(tmp_path / "copy") == (f"{path}: is missing from the backup",)
+
+
+def test_a_page_that_is_copied_as_it_is_ends_a_backup(closed: Path, tmp_path: Path, clock: ManualClock) -> None:
+    lengthen(closed, b"epoch")
+    with pytest.raises(StoreError, match="its copy is damaged, and was removed") as told:
+        back_up(closed, tmp_path / "copies" / "copy", clock=clock)
+    assert told.value.place == str(closed / "data.mdb")
+    assert list((tmp_path / "copies").iterdir()) == []
+
+
+def test_lines_of_the_audit_log_that_go_while_it_is_made_are_not_missed(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(tmp_path / "store", clock=clock, box="box-1") as store:
+        fill(store)
+        for case in ("1", "2"):
+            store.audit.append(Request("search", "x", case), rows=0)
+        program = (
+            "from pathlib import Path; from anpr.clock import SystemClock; from anpr.store import backup\n"
+            "import subprocess, sys\n"
+            "copy = backup.copy_events\n"
+            "def copy_late(*given):\n"
+            "    print('copying', flush=True), sys.stdin.readline()\n"
+            "    copy(*given)\n"
+            "backup.copy_events = copy_late\n"
+            f"backup.back_up(Path({str(store.path)!r}), Path({str(tmp_path / 'copy')!r}), clock=SystemClock())"
+        )
+        command = [sys.executable, "-c", program]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as maker:
+            assert maker.stdout is not None
+            assert maker.stdout.readline() == "copying\n"
+            assert store.cut_audit(2, reason="retention") is not None
+            maker.communicate("\n")
+        assert maker.returncode == 0
+    assert check(tmp_path / "copy", clock=clock).problems == []
 
 
 def test_an_altered_picture_is_backed_up_and_told(closed: Path, tmp_path: Path, clock: ManualClock) -> None:

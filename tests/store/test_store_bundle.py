@@ -36,7 +36,7 @@ def bundle(store: Store, tmp_path: Path) -> Path:
 
 def test_a_bundle_is_verified_with_the_public_key_alone(bundle: Path, store: Store, tmp_path: Path) -> None:
     shutil.copy(store.path / PUBLIC, tmp_path / "box.key")
-    verdict = verify_bundle(bundle, key=tmp_path / "box.key")
+    verdict = verify_bundle(bundle, keys=[tmp_path / "box.key"])
     assert verdict.problems == ()
     assert verdict.fingerprint == fingerprint(read_public(store.path / PUBLIC))
     assert verdict.record["record"]["id"] == "second"
@@ -78,7 +78,7 @@ def test_a_bundle_signed_by_somebody_else_is_whole_but_not_the_boxs(
         other.append([with_pictures(other, "second")])
         write_bundle(tmp_path / "forged", *other.evidence_of("second"), other.evidence)
     assert verify_bundle(tmp_path / "forged").problems == ()
-    verdict = verify_bundle(tmp_path / "forged", key=bundle / "key.pem")
+    verdict = verify_bundle(tmp_path / "forged", keys=[bundle / "key.pem"])
     assert verdict.problems == ("proof.json: signed by another key than the one given",)
 
 

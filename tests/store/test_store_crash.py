@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from making_records import make_sighting
+from damaging import PAGE_BYTES, days_of, wipe
 
 from anpr.clock import ManualClock
 from anpr.errors import StoreError
@@ -20,33 +20,9 @@ from anpr.store.aside import set_aside
 from anpr.store.checking import check
 from anpr.store.crash import MOST_SECONDS, NOTE, look_after_crash, noting_crash
 
-PAGE = 4096
 BOX = Path(__file__).with_name("killed_reader.py")
-
-
-@pytest.fixture
-def folder(memory: Path, clock: ManualClock) -> Path:
-    """Of a store of three days."""
-    path = memory / "store"
-    with Store.open(path, clock=clock, box="box-1") as store:
-        for day in range(3):
-            store.append([make_sighting(id=f"s{day}-{number}", evidence=()) for number in range(100)])
-            clock.advance(86_400.0)
-    return path
-
-
-def days_of(folder: Path) -> list[Path]:
-    return sorted((folder / "days").iterdir())
-
-
-def wipe_a_leaf(day: Path) -> None:
-    """The last page of the log: LMDB comes to it only after others."""
-    data = day / "data.mdb"
-    content = data.read_bytes()
-    page = next(at for at in range(0, len(content), PAGE) if b"s1-60" in content[at : at + PAGE])
-    with data.open("r+b") as file:
-        file.seek(page)
-        file.write(bytes(PAGE))
+ROW = b"reader 89abcdef"
+"""In the log of events only: LMDB comes to its last page after others."""
 
 
 def start(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -56,7 +32,7 @@ def start(folder: Path) -> subprocess.CompletedProcess[str]:
 def test_it_dies_once_and_then_says_which_day_and_what_cures_it(folder: Path, clock: ManualClock) -> None:
     assert start(folder).stdout == "read\n"
     day = days_of(folder)[1]
-    wipe_a_leaf(day)
+    wipe(day, ROW)
     assert start(folder).returncode == -signal.SIGABRT
     assert "Aborted" in (folder / NOTE).read_text()
     for _ in range(2):
@@ -74,7 +50,7 @@ def test_it_dies_once_and_then_says_which_day_and_what_cures_it(folder: Path, cl
 
 
 def test_a_check_does_not_die_of_it(folder: Path, clock: ManualClock) -> None:
-    wipe_a_leaf(days_of(folder)[1])
+    wipe(days_of(folder)[1], ROW)
     command = [sys.executable, "-m", "anpr", "store", "check", "--store", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
@@ -99,7 +75,7 @@ def test_what_a_running_box_takes_away_meanwhile_is_not_missed(
 def test_of_the_file_of_no_day_only_a_backup_cures(folder: Path, clock: ManualClock) -> None:
     (folder / NOTE).write_text("Fatal Python error: Aborted\n")
     data = folder / "data.mdb"
-    data.write_bytes(data.read_bytes()[: 2 * PAGE])
+    data.write_bytes(data.read_bytes()[: 2 * PAGE_BYTES])
     with pytest.raises(StoreError, match="restore the last backup") as told:
         Store.open(folder, clock=clock)
     assert "set-aside" not in str(told.value)

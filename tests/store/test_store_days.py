@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from making_records import make_hit, make_sighting
@@ -14,6 +15,7 @@ from anpr.records import Hit
 from anpr.store import Query, Store, blocks, partitions
 from anpr.store import store as store_module
 from anpr.store.checking import check
+from anpr.store.environment import Environment
 
 DAY = 86_400.0
 
@@ -167,3 +169,26 @@ def test_hits_of_many_days_are_read_in_pieces(
         assert list(store.hits_since(0.0)) == wanted
         assert list(store.hits_since(5.0)) == [hit for hit in wanted if hit.seen_seconds >= 5.0]
         assert store.outbox.read("hits", after_seq=13, limit=10) == store.events(after_seq=13, limit=10)
+
+
+def test_a_day_that_goes_while_a_reader_opens_it_is_not_missed(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(tmp_path, clock=clock, box="box-1") as store:
+        for day in range(3):
+            store.append([make_sighting(id=f"s{day}", evidence=())])
+            clock.advance(DAY)
+    first, second, third = sorted(tmp_path.glob("days/*"))
+    open_file = Environment.open
+
+    def open_late(path: Path, **how: Any) -> Environment:
+        if path == first and first.is_dir():
+            first.rename(first.with_name(f".gone-{first.name}"))
+        return open_file(path, **how)
+
+    monkeypatch.setattr(Environment, "open", open_late)
+    with Store.open(tmp_path, clock=clock, read_only=True) as store:
+        assert [each.path for each in store.partitions.all] == [second, third]
+    (second / "data.mdb").write_bytes(b"damaged")
+    with pytest.raises(StoreError, match="damaged"):
+        Store.open(tmp_path, clock=clock, read_only=True)

@@ -16,7 +16,7 @@ from making_records import make_hit, make_jpeg, make_sighting
 
 from anpr.clock import ManualClock
 from anpr.records import Event
-from anpr.store import GroupCommit, Store, deleting
+from anpr.store import GroupCommit, Store, deleting, durable
 from anpr.store.checking import check
 from anpr.store.deleting import Going
 from anpr.store.holds import read_holds
@@ -107,6 +107,41 @@ def test_a_picture_that_a_record_waits_for_stays(memory: Path, clock: ManualCloc
         assert [store.evidence.has(each.sha256) for each in old] == [False, True, True]
     finding = check(memory / "store", clock=clock)
     assert (finding.problems, finding.counters.total("pictures_missing")) == ([], 0)
+
+
+READER = """
+import mmap, sys
+with open(sys.argv[1], "rb") as file:
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+print("ready", flush=True)
+sys.stdin.readline()
+print(mapped[-1])
+"""
+
+
+def test_a_day_that_goes_does_not_kill_who_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durable, "_LET_GO_BYTES", 8192)
+    (tmp_path / "day").mkdir()
+    file = tmp_path / "day" / "data.mdb"
+    file.write_bytes(b"x" * 40_960)
+    command = [sys.executable, "-c", READER, str(file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "ready\n"
+        for _ in durable.delete_slowly(file.parent):
+            pass
+        assert not file.parent.exists()
+        assert reader.communicate("\n")[0] == f"{ord('x')}\n"
+    assert reader.returncode == 0
+
+
+def test_a_large_file_that_nobody_reads_goes_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durable, "_LET_GO_BYTES", 8192)
+    file = tmp_path / "day" / "data.mdb"
+    file.parent.mkdir()
+    file.write_bytes(bytes(20_000))
+    sizes = [file.stat().st_size for _ in durable.delete_slowly(file.parent) if file.exists()]
+    assert sizes == [11_808, 3_616]
 
 
 HOLDER = """

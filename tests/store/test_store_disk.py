@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_disks import needs_root, told_by
 
 from anpr.clock import ManualClock
 from anpr.errors import StoreError
@@ -19,7 +17,6 @@ from anpr.store.disk import HYSTERESIS_PERCENT, LEVELS, LOOK_SECONDS, DiskWatch,
 from anpr.store.retention import MIB, Watermarks
 
 NO_RESERVE = Watermarks(reserve_mib=0)
-TESTS = Path(__file__).parents[1]
 
 
 class Disk:
@@ -169,15 +166,9 @@ def test_a_disk_that_cannot_be_asked_is_an_error_of_the_store(tmp_path: Path) ->
         watch.look()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+@needs_root
 def test_on_a_really_full_disk_old_days_go_and_make_room(tmp_path: Path) -> None:
-    command = ["unshare", "-m", sys.executable, str(TESTS / "store/full_disk_purge.py"), str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS / 'store'}:{TESTS.parent}"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment, check=False)
-    if "permission denied" in done.stderr.lower():
-        pytest.skip("this container may not mount")
-    assert done.returncode == 0, done.stderr[-2000:]
-    told = json.loads(done.stdout.splitlines()[-1])
+    told = told_by(Path(__file__).with_name("full_disk_purge.py"), tmp_path)
     assert told["refused"]  # a commit, by a disk without one free block
     assert "reserve" in told["levels"]
     assert told["level"] == "ok"

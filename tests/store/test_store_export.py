@@ -16,7 +16,7 @@ from anpr.records import Hit, Sighting
 from anpr.store import Query, Store
 from anpr.store.export import defused, export, find_all
 
-DANGEROUS = ("=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1")
+DANGEROUS = ("=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "\uff1d1")
 
 
 def nothing(rows: int) -> None:
@@ -25,14 +25,15 @@ def nothing(rows: int) -> None:
 
 def test_csv_opens_in_a_spreadsheet_and_runs_nothing(tmp_path: Path) -> None:
     records = [make_sighting(id=text, lane=text, unreadable=text, camera_id=text) for text in (*DANGEROUS, 'a"b,c')]
-    assert export(records, tmp_path / "a.csv", of=Sighting, before_given=nothing) == 8
+    assert export(records, tmp_path / "a.csv", of=Sighting, before_given=nothing) == len(records)
     written = (tmp_path / "a.csv").read_bytes()
     assert written.startswith(b"\xef\xbb\xbfseen,")
     with (tmp_path / "a.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     for row, text in zip(rows, DANGEROUS):
-        assert row["id"] == row["lane"] == row["camera_id"] == f"'{text}"
-    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for row in rows for cell in row.values())
+        assert row["id"] == row["lane"] == row["camera_id"]
+        assert row["id"].replace("'", "") == text
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\uff1d")) for row in rows for cell in row.values())
     assert rows[-1]["id"] == 'a"b,c'
     assert rows[-1]["province"] == "Hà Nội"
     assert rows[-1]["seen"] == "2026-01-01T00:00:00.500+00:00"
@@ -40,7 +41,20 @@ def test_csv_opens_in_a_spreadsheet_and_runs_nothing(tmp_path: Path) -> None:
     assert rows[-1]["plate_sha256"] == "0" * 64
 
 
-@pytest.mark.parametrize("text", ["", "30A12345", " =1", "Hà Nội"])
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_no_cell_is_run_where_lines_are_divided_elsewhere(tmp_path: Path, separator: str) -> None:
+    texts = [f"stolen{separator}=cmd|' /C calc'!A0{separator}", f"a,b\n=1{separator}+2", f"{separator}\uff1d1"]
+    export([make_hit(entry_reason=text) for text in texts], tmp_path / "a.csv", of=Hit, before_given=nothing)
+    with (tmp_path / "a.csv").open(encoding="utf-8-sig", newline="") as file:
+        cells = [cell for row in csv.reader(file, delimiter=separator) for cell in row]
+    assert not any(cell.startswith(("=", "+", "-", "@", "\uff1d")) for cell in cells), cells
+    with (tmp_path / "a.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert [row["entry_reason"].replace("'", "") for row in csv.DictReader(file)] == [
+            text.replace("'", "") for text in texts
+        ]
+
+
+@pytest.mark.parametrize("text", ["", "30A12345", " =1", "Hà Nội", "a; b-c=d"])
 def test_harmless_cells_stay_as_they_are(text: str) -> None:
     assert defused(text) == text
 

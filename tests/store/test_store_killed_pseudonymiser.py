@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 from keeping import Box, policy
 from killed_pseudonymiser import AFTER
+from killing import run_until_killed
 
 from anpr.clock import ManualClock
 from anpr.plates.pseudonym import is_pseudonym
@@ -17,23 +15,9 @@ from anpr.store import Query, Store
 from anpr.store.checking import check
 from anpr.store.retention import DAY_SECONDS
 
-TESTS = Path(__file__).parents[1]
 EVERY = 5
 """So many passages of each day, one has a hit."""
 A_DAY, DAYS, KILLS = 60, 2, 5
-
-
-def work_until_killed(folder: Path, wall: float, lines: int) -> bool:
-    """Whether it came to its end before it was killed."""
-    command = [sys.executable, str(TESTS / "store/killed_pseudonymiser.py"), str(folder), str(wall)]
-    environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS / 'store'}:{TESTS.parent}"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        for number, _ in enumerate(process.stdout):
-            if number == lines:
-                process.kill()
-        process.wait(30)
-        return process.returncode == 0
 
 
 def test_what_is_killed_while_plates_go_is_finished(tmp_path: Path, clock: ManualClock) -> None:
@@ -46,7 +30,9 @@ def test_what_is_killed_while_plates_go_is_finished(tmp_path: Path, clock: Manua
             box.store.roll()
     clock.advance(2.4 * DAY_SECONDS)
     kills = 0
-    while not work_until_killed(box.folder, clock.wall, chance.randrange(0, 40) if kills < KILLS else 10**6):
+    while not run_until_killed(
+        "killed_pseudonymiser.py", box.folder, clock.wall, lines=chance.randrange(0, 40) if kills < KILLS else 10**6
+    ):
         kills += 1
         with Store.open(box.folder, clock=clock, read_only=True) as store:
             for day in store.partitions.all[:DAYS]:

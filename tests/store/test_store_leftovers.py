@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from damaging import empty, overwrite, remove
 from keeping import Box, policy
 from making_records import make_sighting
 
@@ -51,29 +52,17 @@ def gone(box: Box) -> Path:
     return folder
 
 
-def cut_short(folder: Path) -> None:
-    os.truncate(folder / "data.mdb", 9000)
+def cut_short(data: Path) -> None:
+    os.truncate(data, 9000)
 
 
-def overwrite(folder: Path) -> None:
-    (folder / "data.mdb").write_bytes(os.urandom(100_000))
+def forget_pictures(data: Path) -> None:
+    data.with_name("pictures").unlink()
 
 
-def empty(folder: Path) -> None:
-    (folder / "data.mdb").write_bytes(b"")
-
-
-def remove(folder: Path) -> None:
-    (folder / "data.mdb").unlink()
-
-
-def forget(folder: Path) -> None:
-    (folder / "pictures").unlink()
-
-
-@pytest.mark.parametrize("damage", [lambda _: None, cut_short, overwrite, empty, remove, forget])
+@pytest.mark.parametrize("damage", [lambda _: None, cut_short, overwrite, empty, remove, forget_pictures])
 def test_a_leftover_whatever_its_state_is_left_to_the_keepers_turns(box: Box, damage: Callable[[Path], None]) -> None:
-    damage(gone(box))
+    damage(gone(box) / "data.mdb")
     box.start()
     assert gone(box).is_dir()
     assert box.store.append([make_sighting(id="new")])
@@ -101,7 +90,7 @@ def test_it_is_finished_also_while_the_clock_is_in_doubt(box: Box) -> None:
 def test_what_cannot_be_finished_is_told_with_its_cure_and_stops_nothing_else(
     box: Box, damage: Callable[[Path], None]
 ) -> None:
-    damage(gone(box))
+    damage(gone(box) / "data.mdb")
     (gone(box) / "pictures").unlink()
     box.start()
     box.work()

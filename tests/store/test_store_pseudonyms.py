@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keeping import Box, policy
 from making_records import make_hit, make_jpeg, make_sighting
+from pseudonymised import KEY, pseudonymise
 
 from anpr.clock import ManualClock
 from anpr.errors import PlateError, StoreError
@@ -28,17 +29,6 @@ from anpr.store.retention import DAY_SECONDS, Retention
 from anpr.store.rewriting import without_plate
 
 RULES = policy(retention=Retention(passages_days=9, passage_pictures_days=9, hits_days=12, pseudonymise_after_days=2))
-KEY = Pseudonyms(bytes(range(32)))
-
-
-def no_hits(txn: Any) -> Callable[[Event], bool]:
-    """Hits stay, and what they name."""
-    return lambda event: isinstance(event.record, Hit)
-
-
-def pseudonymise(store: Store, day: int = 0, *, choose: Any = no_hits, key: Pseudonyms = KEY) -> None:
-    for _ in store.pseudonymise(store.partitions.all[day], choose=choose, reason="test", pseudonyms=key):
-        pass
 
 
 def end_day(store: Store, clock: ManualClock) -> None:
@@ -326,6 +316,8 @@ def test_searches_know_the_vehicle_again_and_no_pattern_finds_it(store: Store, c
         assert texts(store, province="30") == hidden[1:]
         assert texts(store, camera_id="c0", kind="car") == hidden[2:]
         assert texts(store, list_name="stolen") == ["29C55566"]
+        for pattern in (f"*{hidden[1][4:6]}*", f"?{hidden[1][1:5]}*", "?" * len(hidden[1])):  # of its own characters
+            assert texts(store, plate=pattern) == texts(store, plate=pattern, camera_id="c0") == []
         store.make_columns()
     with pytest.raises(PlateError, match="by a whole plate"):
         store.search(Query(plate="30A*", pseudonyms=(KEY,)))

@@ -197,7 +197,7 @@ def test_a_day_that_is_about_to_be_written_anew_once_more_is_proved(
         row, proof = store.evidence_of("0-2")
         replacement = replacement_of(store.root, store.partitions, proof.seq)
         write_bundle(tmp_path / "bundle", row, proof, store.evidence, replacement=replacement)
-    assert verify_bundle(tmp_path / "bundle", key=filled / PUBLIC).problems == ()
+    assert verify_bundle(tmp_path / "bundle", keys=[filled / PUBLIC]).problems == ()
     assert problems(filled, clock) == []
 
 

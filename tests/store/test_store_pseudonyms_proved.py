@@ -14,12 +14,15 @@ from pseudonymised import A_DAY, DAYS, KEY, first_day, problems, pseudonymise
 
 from anpr.clock import ManualClock
 from anpr.store import Store
-from anpr.store.backup import back_up, compact
+from anpr.store.backup import back_up, compact, copy_events
 from anpr.store.bundle import REPLACED, Verdict, verify_bundle, write_bundle
 from anpr.store.checking import check
+from anpr.store.environment import Environment
+from anpr.store.evidence import EvidenceFolder
 from anpr.store.replacement import replacement_of
 from anpr.store.rows import decode_row, encode_row
-from anpr.store.signing import PUBLIC
+from anpr.store.signing import PUBLIC, SECRET, SigningKey, fingerprint, read_public
+from anpr.store.tree import leaf_of
 
 
 def test_the_chain_holds_across_days_with_and_without_plates(filled: Path, tmp_path: Path, clock: ManualClock) -> None:
@@ -112,7 +115,7 @@ def bundle(store: Store, record: str, into: Path) -> Verdict:
     row, proof = store.evidence_of(record)
     replacement = replacement_of(store.root, store.partitions, proof.seq)
     write_bundle(into, row, proof, store.evidence, replacement=replacement)
-    return verify_bundle(into, key=store.path / PUBLIC)
+    return verify_bundle(into, keys=[store.path / PUBLIC])
 
 
 def test_a_bundle_tells_that_the_plate_is_gone_and_proves_the_rest(
@@ -127,7 +130,7 @@ def test_a_bundle_tells_that_the_plate_is_gone_and_proves_the_rest(
     assert [each.pseudonymised_at for each in told] == ["", *[entry.at] * (A_DAY - 1)]
     assert told[3].record["record"]["text"] == KEY.of("30A00003")
     assert not list((tmp_path / "b3").glob("*.jpg"))
-    assert verify_bundle(tmp_path / "before", key=filled / PUBLIC).problems == ()  # what was given away stays provable
+    assert verify_bundle(tmp_path / "before", keys=[filled / PUBLIC]).problems == ()  # what was given stays provable
 
 
 @pytest.mark.parametrize("change", ["row", "path", "purge", "signed", "time", "missing", "other key", "foreign"])
@@ -158,4 +161,71 @@ def test_a_bundle_that_was_altered_is_found(filled: Path, tmp_path: Path, clock:
             replaced = json.loads((tmp_path / "foreign" / REPLACED).read_bytes())
     if change != "missing":
         (folder / REPLACED).write_text(json.dumps(replaced, indent=2) + "\n")
-    assert verify_bundle(folder, key=filled / PUBLIC).problems != ()
+    assert verify_bundle(folder, keys=[filled / PUBLIC]).problems != ()
+
+
+def test_a_day_that_is_written_anew_while_it_is_copied_is_copied_anew(
+    filled: Path, tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, copied = Environment.copy, list[str]()
+
+    def copy_late(self: Environment, into: Path) -> None:
+        copied.append(self.path.name)
+        if len(copied) == 1:
+            pseudonymise(store)
+        copy(self, into)
+
+    monkeypatch.setattr(Environment, "copy", copy_late)
+    (tmp_path / "copy").mkdir()
+    with Store.open(filled, clock=clock, box="box-1") as store:
+        copy_events(store, tmp_path / "copy")
+    day = first_day(filled).name
+    assert day.endswith(".1")
+    assert copied[:3] == [filled.name, filled.name, day]
+    assert problems(tmp_path / "copy", clock) == []
+
+
+def test_nobody_else_can_sign_that_a_plate_is_gone(filled: Path, tmp_path: Path, clock: ManualClock) -> None:
+    """The record is of the box's place in the chain, and its text, its camera and its time are a stranger's."""
+    folder = tmp_path / "b"
+    with Store.open(filled, clock=clock, box="box-1") as store:
+        pseudonymise(store)
+        bundle(store, "0-3", folder)
+        row, proof = store.evidence_of("0-3")
+        genuine = replacement_of(store.root, store.partitions, proof.seq)
+    assert genuine is not None
+    event = decode_row(proof.seq, row)
+    forged = encode_row(msgspec.structs.replace(event, record=msgspec.structs.replace(event.record, camera_id="c9")))
+    leaf = leaf_of(proof.seq, bytes.fromhex(genuine.signed_sha256), forged)
+    stranger = SigningKey.open(tmp_path)
+    purge = msgspec.structs.replace(genuine.purge, rewritten=(1, leaf.hex())).signed(stranger)
+    shutil.rmtree(folder)
+    of_stranger = msgspec.structs.replace(genuine, path=(), purge=purge)
+    write_bundle(folder, forged, proof, EvidenceFolder(tmp_path), replacement=of_stranger)
+    for keys in ([], [filled / PUBLIC], [tmp_path / PUBLIC]):
+        verdict = verify_bundle(folder, keys=keys)
+        assert any(fingerprint(stranger.public) in each or "another key" in each for each in verdict.problems), keys
+    assert verify_bundle(folder, keys=[filled / PUBLIC, tmp_path / PUBLIC]).problems == ()  # who trusts both, must
+
+
+def test_a_key_that_is_none_is_told(filled: Path, tmp_path: Path, clock: ManualClock) -> None:
+    with Store.open(filled, clock=clock, box="box-1") as store:
+        pseudonymise(store)
+        bundle(store, "0-3", tmp_path / "b")
+    replaced = json.loads((tmp_path / "b" / REPLACED).read_bytes())
+    replaced["purge"]["public_key"] = "no key"
+    replaced["purge"]["rewritten"][1] = "0" * 64
+    (tmp_path / "b" / REPLACED).write_text(json.dumps(replaced))
+    assert verify_bundle(tmp_path / "b").problems
+
+
+def test_a_box_whose_key_was_replaced_proves_it_with_both(filled: Path, tmp_path: Path, clock: ManualClock) -> None:
+    earlier = Path(shutil.copy(filled / PUBLIC, tmp_path / "earlier.key"))
+    (filled / SECRET).unlink()
+    with Store.open(filled, clock=clock, box="box-1") as store:
+        pseudonymise(store)
+        assert bundle(store, "0-3", tmp_path / "b").problems != ()
+        present = store.path / PUBLIC
+    assert verify_bundle(tmp_path / "b", keys=[earlier, present]).problems == ()
+    (told,) = verify_bundle(tmp_path / "b").problems
+    assert fingerprint(read_public(present)) in told

@@ -266,12 +266,13 @@ def test_a_backup_of_a_box_that_purges_is_whole(tmp_path: Path, clock: ManualClo
     """The reader has opened the store before, and copies it after a partition went and another came."""
     program = (
         "import sys; from pathlib import Path; from anpr.store import Store; from anpr.clock import SystemClock\n"
+        "from anpr.store.backup import copy_events\n"
         "with Store.open(sys.argv[1], clock=SystemClock(), read_only=True) as store:\n"
         "    print(store.last_seq, flush=True)\n"
         "    sys.stdin.readline()\n"
         "    store.partitions.refresh = lambda: None  # it has looked just before\n"
         "    Path(sys.argv[2]).mkdir()\n"
-        "    store.copy(Path(sys.argv[2]))\n"
+        "    copy_events(store, Path(sys.argv[2]))\n"
     )
     with Store.open(tmp_path / "store", clock=clock, box="box-1") as store:
         fill(store, clock)

@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 import pytest
 from damaging import days_of, mislabel, wipe
-from making_records import make_sighting
 
 from anpr.clock import ManualClock
 from anpr.errors import StoreError
@@ -21,17 +20,6 @@ from anpr.store.environment import Environment
 from anpr.store.faults import told_as_store_errors
 from anpr.store.lock import damage_of
 from anpr.store.wholeness import MOST_SECONDS, explain_damage, look_through, naming_damage
-
-
-@pytest.fixture
-def folder(memory: Path, clock: ManualClock) -> Path:
-    """Of a store of three days."""
-    path = memory / "store"
-    with Store.open(path, clock=clock, box="box-1") as store:
-        for day in range(3):
-            store.append([make_sighting(id=f"s{day}-{number}", evidence=()) for number in range(100)])
-            clock.advance(86_400.0)
-    return path
 
 
 def test_all_files_of_a_store_that_is_whole_are_looked_at(folder: Path, clock: ManualClock) -> None:
