@@ -1,11 +1,13 @@
 """The package's layers: each imports only from the layers above it, and siblings never import one another."""
 
 import ast
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parent.parent / "anpr"
+TESTS = Path(__file__).resolve().parent
+PACKAGE = TESTS.parent / "anpr"
 LAYERS = [
     {"errors", "records", "clock", "assets", "endpoints", "kernel_clock", "log", "metrics", "privacy"},
     {"plates"},
@@ -27,21 +29,22 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports_of(path: Path) -> set[tuple[str, int]]:
-    """(room, line) of every import of ours, wherever it stands in the file."""
-    found: set[tuple[str, int]] = set()
+def names_imported(path: Path) -> list[tuple[str, int]]:
+    """(module, or module and what is taken from it, line) of every import, wherever it stands in the file."""
+    found: list[tuple[str, int]] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names: list[str] = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found += [(alias.name, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "anpr" and len(parts) > 1 and parts[1] != "__version__":
-                found.add((parts[1], node.lineno))
+            found += [(f"{node.module}.{alias.name}", node.lineno) for alias in node.names]
     return found
+
+
+def imports_of(path: Path) -> set[tuple[str, int]]:
+    """(room, line) of every import of ours."""
+    parts = [(name.split("."), line) for name, line in names_imported(path)]
+    return {(name[1], line) for name, line in parts if name[0] == "anpr" and name[1:2] not in ([], ["__version__"])}
 
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
@@ -68,3 +71,19 @@ def test_no_file_is_too_long(path: Path) -> None:
 def test_the_order_names_no_room_that_is_not_there() -> None:
     rooms = {room_of(path) for path in FILES} - ENTRY
     assert rooms == set(LEVELS)
+
+
+def test_tests_share_nothing_by_way_of_a_conftest_or_of_one_another() -> None:
+    """Which `conftest` is meant depends on the order of the folders. What is shared is a module with a name of its
+    own, beside those who use it or above them."""
+    folders: dict[str, set[Path]] = defaultdict(set)
+    for path in TESTS.rglob("*.py"):
+        folders[path.stem].add(path.parent)
+    assert {name for name, found in folders.items() if len(found) > 1} <= {"conftest"}
+    for path in sorted(TESTS.rglob("*.py")):
+        for name, line in names_imported(path):
+            module = name.split(".")[0]
+            where = f"{path.relative_to(TESTS.parent)}:{line} imports {module}"
+            assert module != "conftest", where
+            assert not module.startswith("test_"), where
+            assert folders[module] <= {path.parent, TESTS}, f"{where}, which stands elsewhere"

@@ -4,19 +4,12 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from anpr import log
 from anpr.privacy import Private
-
-
-@pytest.fixture(autouse=True)
-def _structlog_as_it_was() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 def lines(**options: object) -> tuple[io.StringIO, structlog.stdlib.BoundLogger]:

@@ -17,11 +17,13 @@ from anpr.engine.lists import ListKeeper
 from anpr.engine.messages import CameraReport, WorkerReport
 from anpr.engine.monitor import Monitor
 from anpr.engine.rule_keeper import RuleKeeper
+from anpr.engine.silent_rules import SilentRules
 from anpr.errors import DeclarationError
 from anpr.health import report
 from anpr.health.exposition import CONTENT_TYPE, expose
 from anpr.health.server import Answer, HealthServer
 from anpr.health.service import ServiceManager
+from anpr.kernel_clock import kernel_clock
 
 ALIVE_SECONDS = 5.0
 """How often the box's sign of life is written: a gap after a power cut is told so exactly."""
@@ -37,10 +39,11 @@ class Attendant:
         """Opens the gaps of the time before. Raises BusError if the address for health questions cannot be had."""
         cameras = site.enabled_cameras()
         live = [camera.id for camera in cameras if camera.url is not None]
-        self.ledger = Ledger(live, site_id=site.site.id, clock=clock, take=hub.take_gap)
+        self.ledger = Ledger(live, site_id=site.site.id, clock=clock, take=hub.take_gap, is_kept=_is_clock_kept)
         self.lists = ListKeeper(site.lists, hub, clock=clock, kept=KeptLists.of_store(site.store.path))
         self.rules = RuleKeeper(site.rules, hub, clock=clock)
         self.rule_data = DataKeeper(hub, clock=clock)
+        self._silent_rules = SilentRules(hub, site_id=site.site.id, clock=clock) if live else None
         self._lookouts = (self.lists.lookout, self.rules.lookout, self.rule_data.lookout)
         self.monitor = Monitor(
             cameras,
@@ -103,9 +106,10 @@ class Attendant:
     def turn(self, ready: Collection[object]) -> None:
         """One round of the hub's loop: that it comes here is what the watchdog is told."""
         self.monitor.look()
-        self.lists.turn()
-        self.rules.turn()
-        self.rule_data.turn()
+        self.ledger.look()
+        reloaded = [self.lists.turn(), self.rules.turn(), self.rule_data.turn()]
+        if any(reloaded) and self._silent_rules is not None:
+            self._silent_rules.look()
         if self._intake is not None:
             self._intake.turn()
         now = self._clock.monotonic_seconds()
@@ -155,6 +159,11 @@ class Attendant:
             hits=self._hub.hit_latencies,
         )
         return Answer(200, body, CONTENT_TYPE)
+
+
+def _is_clock_kept() -> bool:
+    said = kernel_clock()
+    return said is not None and said.synchronised
 
 
 def _open_intake(site: Site, hub: Hub, clock: Clock) -> Intake | None:

@@ -167,8 +167,6 @@ def _open_judge(site: Site, store: Store, clock: Clock, live: bool) -> Iterator[
         return
     with closing(rules):
         _keep_data(rules.data, store.path)
-        if live and rules.silent:
-            structlog.get_logger().warning("rules_silent", rules=rules.silent)
         yield Judge(
             rules.book,
             store,
@@ -176,6 +174,7 @@ def _open_judge(site: Site, store: Store, clock: Clock, live: bool) -> Iterator[
             clock=clock if live else None,
             others=(rules.lookups.counters, rules.declarations.counters),
             reload=rules.reload,
+            silent_of=rules.silent_of,
             data=rules.data,
         )
 

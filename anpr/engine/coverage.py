@@ -2,7 +2,11 @@
 
 It listens to what the cameras' loops report and writes a gap when one is no longer watched (revision 0) and again when
 it is (revision 1). If the reason changes in between, one gap ends where the next begins, so that the gaps of a camera
-never overlap. A box that was off, or killed, finds the time of its last sign of life in the store.
+never overlap. A box that was off, or killed, finds the time of its last sign of life in the store. When the clock is
+set, what lasts ends by the old time and goes on by the new one.
+
+A box without a clock of its own goes on, after it was off, at about the time at which it was cut off, until a time
+service sets it. Only then is it known for how long nobody watched: from that old time to the new one.
 """
 
 from __future__ import annotations
@@ -35,6 +39,10 @@ _REASONS: dict[str, GapReason] = {
 }
 CONDITIONS = frozenset({"frozen", "black", "covered", "blurred"})
 BURDENS = frozenset({"overload", "damaged"})
+STEP_SECONDS = 5.0
+"""A clock that was set by no more than this is not followed."""
+ASK_SECONDS = 1.0
+"""How often it is asked whether a time service keeps the clock, until one does."""
 
 
 @dataclass(slots=True)
@@ -51,20 +59,37 @@ class _Watch:
     report: CameraReport | None = None
     closed_seconds: dict[GapReason, float] = field(default_factory=dict)
     """How long its gaps that are over were."""
+    told_seconds: dict[GapReason, float] = field(default_factory=dict)
+    """What was said of that, with the gap that lasts."""
 
 
 class Ledger:
     """Turns reports into gaps. Use from one thread."""
 
     def __init__(
-        self, camera_ids: Sequence[str], *, site_id: str, clock: Clock, take: Callable[[CoverageGap], None]
+        self,
+        camera_ids: Sequence[str],
+        *,
+        site_id: str,
+        clock: Clock,
+        take: Callable[[CoverageGap], None],
+        is_kept: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`take` is given each revision of each gap."""
+        """`take` is given each revision of each gap; `is_kept` says whether a time service keeps the clock."""
         self._site_id = site_id
         self._clock = clock
         self._take = take
         self._log = structlog.get_logger()
         now = clock.wall_seconds()
+        self._offset_seconds = now - clock.monotonic_seconds()
+        self._is_kept = is_kept
+        self._in_doubt = False
+        """Whether no time service has kept the clock since the start of a box that was off."""
+        self._alive_seconds = math.inf
+        """Wall time of the box's last sign of life before its start; infinite if there was none."""
+        self._leaps: list[tuple[float, float, list[str]]] = []
+        """While it is in doubt: from when to when the clock was set forward, and the cameras that were watched then."""
+        self._ask_at_seconds = clock.monotonic_seconds()
         self._cameras = {camera: _Watch(watched_until_seconds=now) for camera in camera_ids}
 
     def begin(self, *, alive_seconds: float | None, left_open: Iterable[CoverageGap] = ()) -> None:
@@ -74,6 +99,8 @@ class Ledger:
         """
         now = self._clock.wall_seconds()
         since = now if alive_seconds is None else min(alive_seconds, now)
+        if alive_seconds is not None:
+            self._alive_seconds, self._in_doubt = alive_seconds, not self._is_kept()
         for gap in left_open:
             self._take(_ended(gap, max(gap.from_seconds, since)))
         for camera, watch in self._cameras.items():
@@ -82,6 +109,7 @@ class Ledger:
 
     def hear(self, report: CameraReport) -> None:
         """Take in how a camera's loop fares; reports of other cameras are left out."""
+        self.look()
         watch = self._cameras.get(report.camera_id)
         if watch is None:
             return
@@ -92,6 +120,7 @@ class Ledger:
 
     def burden(self, camera_id: str, reason: GapReason | None) -> None:
         """Most pictures of a camera come to nothing (`overload`, `damaged`), or (None) no longer."""
+        self.look()
         watch = self._cameras.get(camera_id)
         if watch is not None and watch.burden != reason:
             watch.burden = reason
@@ -100,6 +129,7 @@ class Ledger:
 
     def lose(self, camera_ids: Collection[str], detail: str) -> None:
         """The process that watched these cameras has died."""
+        self.look()
         for camera in camera_ids:
             if (watch := self._cameras.get(camera)) is not None:
                 watch.report, watch.burden = None, None
@@ -107,9 +137,51 @@ class Ledger:
 
     def end(self) -> None:
         """The box stops: end all gaps. From here on the box's last sign of life tells."""
+        self.look()
         now = self._clock.wall_seconds()
         for camera, watch in self._cameras.items():
             self._close(camera, watch, now)
+
+    def look(self) -> None:
+        """Follow a clock that was set; call it often."""
+        now, monotonic_seconds = self._clock.wall_seconds(), self._clock.monotonic_seconds()
+        offset_seconds = now - monotonic_seconds
+        moved_seconds, self._offset_seconds = offset_seconds - self._offset_seconds, offset_seconds
+        if abs(moved_seconds) > STEP_SECONDS:
+            self._follow_clock(now - moved_seconds, now)
+        if self._in_doubt and monotonic_seconds >= self._ask_at_seconds:
+            self._ask_at_seconds = monotonic_seconds + ASK_SECONDS
+            if self._is_kept():
+                self._in_doubt = False
+                self._tell_leaps()
+
+    def _follow_clock(self, before: float, now: float) -> None:
+        """The clock was set from `before` to `now`. What lasts goes on, unless that were a time that the box has lived
+        through with another clock, or nobody knows whether it has."""
+        resumed = min(max(self._alive_seconds, before), now) if now > before else now
+        for camera, watch in self._cameras.items():
+            lasting = watch.open
+            if lasting is not None and resumed != before:
+                self._close(camera, watch, before, latest_seconds=before)
+                watch.watched_until_seconds = watch.ended_seconds = resumed
+                self._open(camera, watch, lasting.reason, lasting.detail)
+            elif now < before:
+                watch.watched_until_seconds = watch.ended_seconds = now
+        if now < before:
+            self._leaps.clear()
+        elif self._in_doubt and now - resumed > STEP_SECONDS:
+            watched = [camera for camera, watch in self._cameras.items() if watch.open is None]
+            self._leaps.append((resumed, now, watched))
+
+    def _tell_leaps(self) -> None:
+        """The clock was behind since the start, and is now right."""
+        for from_seconds, until_seconds, cameras in self._leaps:
+            detail = f"the clock was behind until it was set forward by {until_seconds - from_seconds:.0f} s"
+            for camera in cameras:
+                gap = self._gap(camera, "not_running", detail, from_seconds)
+                self._take(gap)
+                self._end(camera, self._cameras[camera], gap, until_seconds)
+        self._leaps.clear()
 
     def open_gap(self, camera_id: str) -> OpenGap | None:
         """Why a camera is not watched now; None if it is."""
@@ -117,7 +189,10 @@ class Ledger:
         return OpenGap(reason=gap.reason, detail=gap.detail, from_seconds=gap.from_seconds) if gap else None
 
     def gap_seconds(self, camera_id: str) -> dict[GapReason, float]:
-        """How long a camera was not watched, by reason, as far as this life knows; what lasts is included."""
+        """How long a camera was not watched, by reason, as far as this life knows; what lasts is included.
+
+        Never less than it said before, as a counter of Prometheus must be: that a gap is over is known a little late.
+        """
         watch = self._cameras.get(camera_id)
         if watch is None:
             return {}
@@ -125,7 +200,10 @@ class Ledger:
         if watch.open is not None:
             lasted = max(0.0, self._clock.wall_seconds() - watch.open.from_seconds)
             seconds[watch.open.reason] = seconds.get(watch.open.reason, 0.0) + lasted
-        return seconds
+        for reason, told in watch.told_seconds.items():
+            seconds[reason] = max(seconds.get(reason, 0.0), told)
+        watch.told_seconds = seconds
+        return dict(seconds)
 
     def _judge(self, camera: str, watch: _Watch) -> None:
         report = watch.report
@@ -164,8 +242,24 @@ class Ledger:
             self._open(camera, watch, reason, detail)
 
     def _open(self, camera: str, watch: _Watch, reason: GapReason, detail: str) -> None:
+        from_seconds = max(watch.watched_until_seconds, watch.ended_seconds)
+        watch.open = self._gap(camera, reason, detail, from_seconds)
+        self._log.warning("coverage_lost", camera=camera, reason=reason, detail=detail)
+        self._take(watch.open)
+
+    def _close(self, camera: str, watch: _Watch, until_seconds: float, *, latest_seconds: float | None = None) -> None:
+        """End a gap, if there is one, at `latest_seconds` or by now at the latest, and not before it began."""
+        gap, watch.open = watch.open, None
+        if gap is None:
+            return
+        latest = self._clock.wall_seconds() if latest_seconds is None else latest_seconds
+        watch.ended_seconds = max(min(until_seconds, latest), gap.from_seconds)
+        self._end(camera, watch, gap, watch.ended_seconds)
+
+    def _gap(self, camera: str, reason: GapReason, detail: str, from_seconds: float) -> CoverageGap:
+        """A gap that lasts."""
         now = self._clock.wall_seconds()
-        watch.open = CoverageGap(
+        return CoverageGap(
             id=uuid.uuid4().hex,
             revision=0,
             state="preview",
@@ -173,22 +267,15 @@ class Ledger:
             camera_id=camera,
             reason=reason,
             detail=detail,
-            from_seconds=min(max(watch.watched_until_seconds, watch.ended_seconds), now),  # a clock may be set back
+            from_seconds=min(from_seconds, now),  # a clock may be set back
             until_seconds=now,
         )
-        self._log.warning("coverage_lost", camera=camera, reason=reason, detail=detail)
-        self._take(watch.open)
 
-    def _close(self, camera: str, watch: _Watch, until_seconds: float) -> None:
-        gap, watch.open = watch.open, None
-        if gap is None:
-            return
-        over = _ended(gap, min(max(until_seconds, gap.from_seconds), max(self._clock.wall_seconds(), gap.from_seconds)))
-        watch.ended_seconds = over.until_seconds
-        lasted = over.until_seconds - over.from_seconds
+    def _end(self, camera: str, watch: _Watch, gap: CoverageGap, until_seconds: float) -> None:
+        lasted = until_seconds - gap.from_seconds
         watch.closed_seconds[gap.reason] = watch.closed_seconds.get(gap.reason, 0.0) + lasted
         self._log.warning("coverage_gap", camera=camera, reason=gap.reason, seconds=round(lasted, 1))
-        self._take(over)
+        self._take(_ended(gap, until_seconds))
 
 
 def _ended(gap: CoverageGap, until_seconds: float) -> CoverageGap:

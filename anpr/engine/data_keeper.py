@@ -72,16 +72,19 @@ class DataKeeper:
         for each in data:
             self._count_left_out(each.name, each.left_out)
 
-    def turn(self) -> None:
-        """One round of the hub's loop: never waits."""
+    def turn(self) -> bool:
+        """One round of the hub's loop: never waits. True if something else is asked now."""
         judge = self._hub.judge
         if judge is None:
-            return
+            return False
+        taken = False
         for each in self.lookout.turn():
             if each.content is not None:
                 self._take(judge, each.name, each.content)
+                taken = True
             elif each.error is not None:
                 self._refuse(judge, each.name, each.error)
+        return taken
 
     def _take(self, judge: Judge, name: str, taken: _Taken) -> None:
         fresh, before = taken.fresh, self._plates[name]

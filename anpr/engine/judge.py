@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 import math
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -53,14 +53,17 @@ class Judge:
         most_passages: int = MOST_PASSAGES,
         others: Sequence[Counters] = (),
         reload: Callable[[], RuleBook] | None = None,
+        silent_of: Callable[[RuleBook, Collection[str]], tuple[str, ...]] | None = None,
         data: Sequence[RuleData] = (),
     ) -> None:
         """Fills the memory from what `store` holds. `clock` is that of the box where passages are live; None: they are
         recorded, and their own times are the clock. `others` are counters of what the rules ask; `reload` reads the
-        rules anew, in any thread, and raises ConfigError; `data` are the files that they ask. Raises StoreError."""
+        rules anew, in any thread, and raises ConfigError; `silent_of` tells of rules, and the names of lists that may
+        match, which can never be true; `data` are the files that they ask. Raises StoreError."""
         self.book = book
         self.counters = Counters()
         self.reload = reload
+        self.silent_of = silent_of
         self.refused = ""
         """Why the rules' newest files were refused; whoever looks after them keeps it up to date."""
         self.data = tuple(data)

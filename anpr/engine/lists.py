@@ -81,11 +81,11 @@ class ListKeeper:
         )
         """Looks after the files."""
 
-    def turn(self) -> None:
-        """One round of the hub's loop: never waits."""
+    def turn(self) -> bool:
+        """One round of the hub's loop: never waits. True if other lists are in use now."""
         readings = self.lookout.turn()
         if not readings:
-            return
+            return False
         fresh, failure, self._fresh, self._failure = self._fresh, self._failure, None, None
         if fresh is not None:
             self._hub.replace_matcher(fresh)
@@ -96,6 +96,7 @@ class ListKeeper:
             elif each.content is not None:
                 self._tell_taken(each.name, each.content)
         tell_over_budget(self._hub.matcher, [each.name for each in readings if not (each.error or failure)])
+        return fresh is not None
 
     def _followed(self, listed: Listed, loaded_seconds: float | None) -> Followed[_Taken]:
         return Followed(

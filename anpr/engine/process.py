@@ -51,7 +51,8 @@ LONGEST_PAUSE_SECONDS = 60.0
 def work(connection: Connection, assignment: Assignment) -> None:
     """The worker process's main function."""
     stop = threading.Event()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the whole group; the hub decides
+    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal's reach the whole group; the hub decides
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     log.configure(level=assignment.log_level, as_json=assignment.log_as_json, plates=assignment.log_plates)
     log.take_over()

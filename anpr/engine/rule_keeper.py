@@ -73,17 +73,19 @@ class RuleKeeper:
         """Whether the files are looked at, or other rules are taking over."""
         return self.lookout.busy or self._book is not None
 
-    def turn(self) -> None:
-        """One round of the hub's loop: never waits, but for a block of passages from the store."""
+    def turn(self) -> bool:
+        """One round of the hub's loop: never waits, but for a block of passages from the store. True if other rules
+        have taken over."""
         judge = self._hub.judge
         if judge is None:
-            return
-        if self._book is not None:
-            if self._clock.monotonic_seconds() >= self._step_at_seconds:
-                self._take_over(judge, self._book)
-            return
-        for reading in self.lookout.turn():
-            self._finish(judge, reading)
+            return False
+        if self._book is None:
+            for reading in self.lookout.turn():
+                self._finish(judge, reading)
+            return False
+        if self._clock.monotonic_seconds() >= self._step_at_seconds:
+            self._take_over(judge, self._book)
+        return self._book is None
 
     def _finish(self, judge: Judge, reading: Reading[RuleBook]) -> None:
         at_the_start, self._begun = not self._begun, True

@@ -23,18 +23,24 @@ import msgspec
 import structlog
 
 from anpr.clock import Clock
+from anpr.config.pipeline import Pipeline
+from anpr.config.site import Camera
 from anpr.engine.assignment import STOP, Assignment
 from anpr.engine.birth import enter
+from anpr.engine.incoming import Incoming
 from anpr.engine.messages import CameraReport, Ended, Passage, WorkerReport, decode
 from anpr.engine.process import EXIT_DEVICE, work
 from anpr.metrics import Counters
+from anpr.video.rtsp import PICTURE_WAIT_SECONDS
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 HEALTHY_SECONDS = 300.0
 """A worker that ran for so long did not die of its start: the pause begins anew."""
 HANG_SECONDS = 30.0
-"""A camera's loop that is at one picture for so long hangs: its worker is killed."""
+"""A camera's loop that is at one picture for so long hangs: its worker is killed …"""
+MARGIN_SECONDS = 5.0
+"""… but never before the camera's own time-outs have ended so much ago."""
 SILENT_SECONDS = 10.0
 """A worker without a word for so long hangs …"""
 START_SECONDS = 60.0
@@ -121,6 +127,8 @@ class _Slot:
     assignment: Assignment
     process: SpawnProcess | None = None
     connection: Connection | None = None
+    incoming: Incoming | None = None
+    """What comes through it."""
     started_seconds: float = 0.0
     heard_seconds: float = 0.0
     pause_seconds: float = FIRST_PAUSE_SECONDS
@@ -217,8 +225,8 @@ class Supervisor:
         sockets = self._attendant.sockets if self._attendant is not None else ()
         ready = self._wait([*live, *sockets], wait_seconds if live else min(wait_seconds, FULL_LOOP_SECONDS))
         for connection, slot in live.items():
-            if connection in ready:
-                self._receive(slot, connection)
+            if connection in ready and slot.incoming is not None:
+                self._receive(slot, slot.incoming)
         if self._attendant is not None:
             self._attendant.turn(ready)
         now = self._clock.monotonic_seconds()
@@ -238,12 +246,15 @@ class Supervisor:
         self._clock.wait(threading.Event(), seconds)
         return ()
 
-    def _receive(self, slot: _Slot, connection: Connection) -> None:
+    def _receive(self, slot: _Slot, incoming: Incoming) -> None:
         for _ in range(_BATCH):
-            if self._hub.full or not connection.poll():
+            if self._hub.full:
                 return
             try:
-                message = decode(connection.recv_bytes())
+                data = incoming.take()
+                if data is None:
+                    return
+                message = decode(data)
             except (EOFError, OSError, msgspec.MsgspecError) as error:
                 self._bury(slot, error)
                 return
@@ -277,7 +288,7 @@ class Supervisor:
         process.start()
         theirs.close()
         now = self._clock.monotonic_seconds()
-        slot.process, slot.connection = process, ours
+        slot.process, slot.connection, slot.incoming = process, ours, Incoming(ours)
         slot.started_seconds = slot.heard_seconds = now
         slot.restart_at_seconds = None
         slot.ended = slot.killed = False
@@ -331,9 +342,11 @@ class Supervisor:
         silent = now - slot.heard_seconds
         patience = self._silent_seconds if slot.reports else self._start_seconds
         stuck = {
-            report.camera_id: report.busy_seconds
-            for report in slot.reports.values()
-            if report.state in _BUSY_STATES and report.busy_seconds > self._hang_seconds
+            camera.id: report.busy_seconds
+            for camera, pipeline in slot.assignment.cameras
+            if (report := slot.reports.get(camera.id)) is not None
+            and report.state in _BUSY_STATES
+            and report.busy_seconds > max(self._hang_seconds, _silence_seconds(camera, pipeline))
         }
         if now >= self._patient_until_seconds and (silent > patience or stuck):
             self._log.error("worker_hangs", worker=slot.name, silent_seconds=round(silent, 1), stuck=stuck)
@@ -391,7 +404,7 @@ class Supervisor:
         """Make sure that the process is gone, and reap it; it may take `grace_seconds` to exit by itself."""
         if slot.connection is not None:
             slot.connection.close()
-            slot.connection = None
+            slot.connection = slot.incoming = None
         if slot.process is not None:
             slot.process.join(grace_seconds)
             if slot.process.exitcode is None:
@@ -402,3 +415,10 @@ class Supervisor:
 
     def _cameras(self, slot: _Slot) -> list[str]:
         return [camera.id for camera, _ in slot.assignment.cameras]
+
+
+def _silence_seconds(camera: Camera, pipeline: Pipeline) -> float:
+    """How long a camera may keep its decoder waiting for a picture: by then its own time-outs have ended that."""
+    if camera.url is None:
+        return 0.0
+    return PICTURE_WAIT_SECONDS + pipeline.settings.decode.read_timeout_seconds + MARGIN_SECONDS

@@ -20,6 +20,7 @@ from anpr.errors import AnprError, BusError
 from anpr.privacy import masked
 
 MOST_CONNECTIONS = 32
+"""Beyond it, the oldest is cut off."""
 CONNECTION_SECONDS = 5.0
 """How long a client may take for its question and for our answer."""
 MOST_HEAD_BYTES = 8192
@@ -110,8 +111,7 @@ class HealthServer:
         except OSError:
             return  # it went away again
         if len(self._clients) >= MOST_CONNECTIONS:
-            connection.close()
-            return
+            self._drop(next(iter(self._clients.values())))  # who asks is answered at once: the oldest has said nothing
         connection.setblocking(False)
         self._clients[connection] = _Client(connection, now + CONNECTION_SECONDS)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ from anpr.rules.compile import CompiledRule
 from anpr.rules.contract import History, Raised
 from anpr.rules.glance import NOTHING
 from anpr.rules.judgement import Finding, Judgement
-from anpr.rules.language import Condition, Rule
+from anpr.rules.language import Condition, Rule, ZoneText
 from anpr.rules.message import fields_of, write
 from anpr.rules.outlook import EVERYTHING, MARGIN_SECONDS, Facts, passed_within
 from anpr.rules.passage import Passage, standing
@@ -35,9 +35,10 @@ _RANK: dict[Severity, int] = {"INFO": 0, "CHECK": 1, "ALERT": 2}
 class RuleBook:
     """The enabled rules of a box. Immutable but for its counters; build a new one when a rule changes."""
 
-    def __init__(self, rules: Iterable[CompiledRule]) -> None:
-        """`rules` may hold disabled ones, which are never asked."""
+    def __init__(self, rules: Iterable[CompiledRule], *, zones: Mapping[str, ZoneText] | None = None) -> None:
+        """`rules` may hold disabled ones, which are never asked; `zones` are those that they may name."""
         self.rules = tuple(rules)
+        self.zones = zones or {}
         self.counters = Counters()
         self.failing: dict[str, str] = {}
         """Rules whose last evaluation ended in a fault of theirs, with the fault."""

@@ -16,7 +16,7 @@ from anpr.rules.content import content_of
 from anpr.rules.declaration import parse_csv
 from anpr.rules.declarations import Declarations, Shelf
 from anpr.rules.lookups import Lookups
-from anpr.rules.registers import parse_register
+from anpr.rules.registers import columns_of, parse_register
 from anpr.rules.sheet import LeftOut
 
 COPIES = "rule-data"
@@ -129,7 +129,8 @@ def register_data(name: str, file: Path, lookups: Lookups, *, store: Path) -> Ru
 
     def parse(content: bytes, path: Path) -> FreshData:
         records, left_out = parse_register(content, path, lookups.asked.get(name))
-        return FreshData(len(records), lambda: lookups.hold(name, records), left_out)
+        columns = columns_of(content, path)
+        return FreshData(len(records), lambda: lookups.hold(name, records, columns), left_out)
 
     return RuleData(f"register {name}", file, store / COPIES / f"register-{name}.csv", parse)
 

@@ -63,7 +63,8 @@ class RuleSet:
         """The rules compiled, ready to be asked."""
         zones = {name: Zone.of(zone) for name, zone in self.zones.items()}
         sources = Sources(Ground(zones, places), registers, declarations)
-        return RuleBook(CompiledRule(rule, self.version(name), sources) for name, rule in self.rules.items())
+        rules = (CompiledRule(rule, self.version(name), sources) for name, rule in self.rules.items())
+        return RuleBook(rules, zones=self.zones)
 
 
 def zones_of(rule: Rule) -> frozenset[str]:

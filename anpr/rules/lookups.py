@@ -7,7 +7,7 @@ kept for a while, so that the several rules that ask about a passage, and its re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass, field
@@ -98,6 +98,8 @@ class Lookups:
     counters: Counters = field(default_factory=Counters)
     asked: Mapping[str, Mapping[str, Asked]] = field(default_factory=dict)
     """By register and field what rules ask."""
+    columns: dict[str, Collection[str]] = field(default_factory=dict)
+    """By register that answers from records which are held: the fields of these."""
     _registers: dict[str, _Register] = field(default_factory=dict)
     _kept: dict[tuple[str, str], tuple[float, Record]] = field(default_factory=dict)
     _unreadable: set[tuple[str, str]] = field(default_factory=set)
@@ -113,9 +115,10 @@ class Lookups:
         worker = None if timeout_seconds is None else _Worker(name, ask)
         self._registers[name] = _Register(ask, timeout_seconds or 0.0, worker)
 
-    def hold(self, name: str, records: Mapping[str, Record]) -> None:
+    def hold(self, name: str, records: Mapping[str, Record], columns: Collection[str] = ()) -> None:
         """Answer as `name` from these records by plate, in place of those that were held before."""
         self._registers[name] = _Register(records.get, 0.0, None)
+        self.columns[name] = columns
 
     @property
     def names(self) -> frozenset[str]:

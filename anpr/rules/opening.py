@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anpr.clock import Clock
@@ -19,8 +19,7 @@ from anpr.rules.declarations import Declarations
 from anpr.rules.load import RuleSet, load_rules
 from anpr.rules.lookups import Lookups
 from anpr.rules.places import Place, Places
-from anpr.rules.registers import http_register
-from anpr.rules.sheet import Sheet
+from anpr.rules.registers import columns_of, http_register
 from anpr.rules.silence import Known, silent_rules
 
 KEPT_SECONDS = 90 * 86400.0
@@ -43,8 +42,9 @@ class OpenRules:
     ConfigError with all mistakes."""
     data: tuple[RuleData, ...]
     """The files of the registers and the declarations."""
-    silent: tuple[str, ...] = ()
-    """Rules that can never be true at the site, each line with the causes."""
+    silent_of: Callable[[RuleBook, Collection[str]], tuple[str, ...]]
+    """Those of these rules that can never be true at the site from now on, each line with the causes, where watch-lists
+    of these names may match; by what the registers hold."""
 
     def totals(self) -> Counters:
         """What the rules, the registers and the declarations have counted."""
@@ -91,12 +91,14 @@ def open_rules(site: Site, *, clock: Clock) -> OpenRules | None:
                 register.name, http_register(register.url, timeout_seconds=seconds), timeout_seconds=seconds
             )
     places = places_of(site)
-    read_from = {each.file: each.copy if each.refused else each.file for each in data}
-    known = known_of(site, now_seconds=clock.wall_seconds(), read_from=read_from)
 
     def compiled(checked: RuleSet) -> RuleBook:
         lookups.asked = checked.asked
         return checked.book(places=places, registers=lookups, declarations=declarations)
+
+    def silent_of(book: RuleBook, lists: Collection[str]) -> tuple[str, ...]:
+        known = replace(known_of(site, now_seconds=clock.wall_seconds(), held=lookups.columns), lists=lists)
+        return silent_rules({each.rule.name: each.rule for each in book.rules}, known, book.zones)
 
     return OpenRules(
         book=compiled(checked),
@@ -104,7 +106,7 @@ def open_rules(site: Site, *, clock: Clock) -> OpenRules | None:
         declarations=Declarations() if declarations is None else declarations,
         reload=lambda: compiled(load_site_rules(rules)),
         data=data,
-        silent=silent_rules(checked.rules, known, checked.zones),
+        silent_of=silent_of,
     )
 
 
@@ -160,18 +162,18 @@ def places_of(site: Site) -> Places:
     )
 
 
-def known_of(site: Site, *, now_seconds: float, read_from: Mapping[Path, Path] | None = None) -> Known:
+def known_of(site: Site, *, now_seconds: float, held: Mapping[str, Collection[str]] | None = None) -> Known:
     """What a site can tell its rules from now on; the engine itself measures neither lane nor speed nor class.
 
-    `read_from`: the file that is read in the place of another.
+    `held`: the columns of the registers' files as a box has taken them; None: as they are now.
     """
     rules = site.rules
-    instead = read_from or {}
     return Known(
         places_of(site),
-        registers={each.name: _columns(each.file and instead.get(each.file, each.file)) for each in rules.lookups}
-        if rules
-        else {},
+        registers={
+            each.name: _columns(each.file) if held is None else held.get(each.name)
+            for each in (rules.lookups if rules else ())
+        },
         declarations=rules is not None and (rules.declarations is not None or rules.intake is not None),
         lists=[each.name for each in site.lists if _may_match(each, site.site.id, now_seconds)],
         now_seconds=now_seconds,
@@ -183,7 +185,7 @@ def _columns(file: Path | None) -> Sequence[str] | None:
     if file is None:
         return None
     try:
-        return Sheet(content_of(file).partition(b"\n")[0], file, refusal=ConfigError).columns
+        return columns_of(content_of(file), file)
     except (OSError, ConfigError):
         return None
 

@@ -79,6 +79,11 @@ def parse_register(
     return records, sheet.left_out()
 
 
+def columns_of(data: bytes, path: Path) -> Sequence[str]:
+    """The columns of a register's CSV file. Raises ConfigError if there are none."""
+    return Sheet(data.partition(b"\n")[0], path, refusal=ConfigError).columns
+
+
 def _check_columns(columns: Sequence[str], place: str) -> None:
     """Raises ConfigError if a column is missing, or there twice."""
     problems = ["the column 'plate' is missing (add it)"] if "plate" not in columns else []

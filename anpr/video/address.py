@@ -9,6 +9,11 @@ from urllib.parse import quote, unquote
 from anpr.errors import StreamError
 from anpr.privacy import HIDDEN, redact
 
+MOST_CREDENTIALS = 127
+"""Characters of user, colon and password, percent-encoded: libav cuts off what is longer (rtsp.c, `auth`), and the
+camera would refuse it."""
+_PLAIN = "!$&'()*,;=~"
+"""What stands in a password as it is (RFC 3986, sub-delims; but for the plus sign, which some take for a space)."""
 _URL = re.compile(r"(?is)(rtsps?)://(.+)")
 _HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[\w.\-]+)(?P<port>:\d+)?(?=[/?#]|$)")
 
@@ -33,7 +38,7 @@ class Address:
         The password may hold `@ : / ? # %` as they are or percent-encoded. Where an `@` in the path makes that
         ambiguous, the last `@` with a dotted name, an address or a port behind it ends the password.
 
-        Raises StreamError, without the address in it, if this is no RTSP address.
+        Raises StreamError, without the address in it, if this is no RTSP address, or its secrets are too long.
         """
         match = _URL.fullmatch(location.strip())
         if match is None:
@@ -48,7 +53,14 @@ class Address:
                 cure="write rtsp://user:password@host:port/path; percent-encode odd characters of the password",
             )
         user, _, password = userinfo.partition(":")
-        return cls(scheme, unquote(user), unquote(password), host[0], tail[host.end() :])
+        address = cls(scheme, unquote(user), unquote(password), host[0], tail[host.end() :])
+        if len(address.credentials) > MOST_CREDENTIALS:
+            raise StreamError(
+                f"user and password take more than {MOST_CREDENTIALS} characters",
+                place=str(address),
+                cure="give the camera shorter ones; accented letters count up to nine, most signs three",
+            )
+        return address
 
     @property
     def host_name(self) -> str:
@@ -66,11 +78,16 @@ class Address:
         """The whole address with its secrets percent-encoded: for libav only, never to be shown."""
         if not self.user and not self.password:
             return f"{self.scheme}://{self.host}{self.path}"
-        return f"{self.scheme}://{quote(self.user, safe='')}:{quote(self.password, safe='')}@{self.host}{self.path}"
+        return f"{self.scheme}://{self.credentials}@{self.host}{self.path}"
+
+    @property
+    def credentials(self) -> str:
+        """User and password, percent-encoded where they must be: never to be shown."""
+        return f"{quote(self.user, safe=_PLAIN)}:{quote(self.password, safe=_PLAIN)}"
 
     def hide(self, text: str) -> str:
         """`text` without this address's password in any spelling, and redacted."""
-        for secret in {self.password, quote(self.password, safe=""), quote(self.password)} - {""}:
+        for secret in {self.password, *(quote(self.password, safe=safe) for safe in ("", "/", _PLAIN))} - {""}:
             text = text.replace(secret, HIDDEN)
         return redact(text)
 

@@ -3,8 +3,9 @@
 Pictures are Frames in the host's memory, or SurfaceFrames on a GPU if one decodes: all else is the same.
 
 libavcodec hides damage: after a lost packet H.264 goes on with wrong pictures and H.265 drops pictures, both without an
-error. So suspicion is raised from the packets: a gap in their time stamps, one the decoder refuses, one the demuxer
-calls corrupt, a picture that never comes out. From then on every picture is tainted until a key frame comes out whole.
+error. So suspicion is raised from the packets: a gap in their time stamps (unless their own numbers show that nothing
+is missing), one the decoder refuses, one the demuxer calls corrupt, a picture that never comes out. From then on every
+picture is tainted until a key frame comes out whole.
 
 libav's own log stays off, as PyAV leaves it: it is one for the whole process, may hold a camera's password, and
 says no more than the packets do.
@@ -25,6 +26,7 @@ from av.video.stream import VideoStream
 from anpr.metrics import Counters
 from anpr.records import Frame
 from anpr.video.facts import SourceFacts
+from anpr.video.numbering import BEFORE, Numbering
 from anpr.video.nvdec import Nvdec, check_hardware, surface_of
 from anpr.video.planes import DIRECT_FORMATS, planes_from_picture
 from anpr.video.surface_frame import SurfaceFrame
@@ -112,6 +114,9 @@ class Decoder:
         self._arrival_seconds = 0.0
         self._last_dts: int | None = None
         self._steps: deque[int] = deque(maxlen=STEPS)
+        self._numbering = Numbering.of(self._context)
+        self._before: deque[Packet[VideoStream]] = deque(maxlen=BEFORE)
+        """The packets before, for their numbers."""
         self._suspicions: tuple[int, int] | None = (0, 0)
         self._taint_reason = "no key frame yet"
         self.facts = facts
@@ -127,7 +132,10 @@ class Decoder:
         self._serial += 1
         self._arrival_seconds = arrival_seconds
         self._counters.add("frames_received")
+        if packet.is_keyframe:
+            self._numbering.learn(packet)
         self._watch_steps(packet)
+        self._before.append(packet)
         if packet.is_corrupt:
             self._counters.add("packets_corrupt", reason="demuxer")
             self._taint_at(self._serial, "corrupt packet")
@@ -234,7 +242,8 @@ class Decoder:
         if step < 0:
             self._taint_at(self._serial, "time jump")
             return
-        if len(self._steps) >= STEPS // 2 and step > GAP_FACTOR * median(self._steps):
+        usual = median(self._steps) if len(self._steps) >= STEPS // 2 else step
+        if step > GAP_FACTOR * usual and not self._numbering.follows(self._before, packet, step / max(usual, 1)):
             self._counters.add("stream_gaps", reason="time stamps")
             self._taint_at(self._serial, "gap")
         self._steps.append(step)

@@ -44,6 +44,16 @@ class StalledError(StreamError):
     """The camera is connected and silent."""
 
 
+class RestlessError(StreamError):
+    """The camera has kept this end at work until the time-out, and gave no stream."""
+
+
+def restless(place: str) -> RestlessError:
+    """It sends on in a circle, as fast as it is asked, or pours out what is no answer."""
+    cure = "look for a redirection in the camera that leads back to itself; set a key frame every second or two"
+    return RestlessError("answers without end, and gives no stream", place=place, cure=cure)
+
+
 def no_answer(place: str) -> StreamError:
     """Nothing came back within the time-out."""
     return StreamError("no answer in time", place=place, cure="check power, network, address and port")

@@ -31,7 +31,7 @@ from anpr.video.address import Address
 from anpr.video.back_off import BackOff, Reconnection
 from anpr.video.decode import DecodeOptions, Decoder, Picture
 from anpr.video.facts import SourceFacts
-from anpr.video.failures import SILENT, StalledError, no_answer, translated
+from anpr.video.failures import SILENT, RestlessError, StalledError, no_answer, restless, translated
 from anpr.video.names import Names
 from anpr.video.nvdec import Nvdec, open_container
 from anpr.video.timeline import Timeline
@@ -45,6 +45,11 @@ PICTURE_WAIT_SECONDS = 20.0
 LONGEST_STEP_SECONDS = 30.0
 """Pictures of one connection are never further apart, it would have been given up: time stamps that are have jumped."""
 HIGHEST_FRAME_RATE = 240.0
+WORK_SHARE = 0.05
+"""Of a connecting that came to nothing within its time-out: who waits for an answer works much less. libav follows
+redirections without end, thousands a second."""
+RESTLESS_TRIES = 3
+"""After so many of them the next waits longer: one may also come of a camera whose key frames are far apart."""
 
 
 class StreamState(StrEnum):
@@ -121,6 +126,8 @@ class RtspSource:
         self._last_picture_seconds: float | None = None
         self._gap: tuple[float, str] | None = None
         self._away_since_seconds: float | None = None
+        self._restless = 0
+        """Tries, one after the other, in which the camera answered without end."""
 
     def __repr__(self) -> str:
         return f"RtspSource({self._camera_id} {self.address} {self.state})"
@@ -156,7 +163,8 @@ class RtspSource:
 
     def _connection(self) -> Generator[Picture, None, float]:
         """The pictures of one connection; returns how long to wait before the next."""
-        began_wall, began = self._clock.wall_seconds(), None
+        began_wall, began, restless_before = self._clock.wall_seconds(), None, self._restless
+        self._restless = 0
         try:
             address = self._names.resolve()
             if self._names.remembered:
@@ -180,6 +188,8 @@ class RtspSource:
             state, reason = StreamState.STALLED, error.problem
         except StreamError as error:
             state, reason = StreamState.OFFLINE, error.problem
+            if isinstance(error, RestlessError):
+                self._restless = restless_before + 1
         if self._stop.is_set():
             return 0.0
         self.counters.add("connections_lost" if began is not None else "connections_failed", reason=reason)
@@ -195,7 +205,10 @@ class RtspSource:
             self._away_since_seconds = now
         if state is StreamState.REFUSED:
             return self._back_off.settings.refused_seconds
-        return self._back_off.next_seconds(away_seconds=now - self._away_since_seconds)
+        wait_seconds = self._back_off.next_seconds(away_seconds=now - self._away_since_seconds)
+        if self._restless >= RESTLESS_TRIES:
+            wait_seconds = max(wait_seconds, self._back_off.settings.longest_after_seconds)
+        return wait_seconds
 
     def _pictures(self, container: InputContainer) -> Iterator[Picture]:
         stream = container.streams.video[0]
@@ -287,7 +300,7 @@ def connect(address: Address, *, camera_id: str, options: DecodeOptions, nvdec: 
     else, never with the password in it.
     """
     timeouts = options.open_timeout_seconds, options.read_timeout_seconds
-    began = time.monotonic()
+    began, worked = time.monotonic(), time.thread_time()
     try:
         container = open_container(
             address.url,
@@ -305,8 +318,10 @@ def connect(address: Address, *, camera_id: str, options: DecodeOptions, nvdec: 
         )
     except av.error.FFmpegError as error:
         failure = translated(error, address, camera_id, connected=False)
-        if time.monotonic() - began >= options.open_timeout_seconds:  # libav calls its own time-out "invalid data"
-            failure = no_answer(f"{camera_id} {address}")
+        late = time.monotonic() - began >= options.open_timeout_seconds
+        if late and not isinstance(failure, StreamAuthError):  # libav calls its own time-out "invalid data"
+            busy = time.thread_time() - worked > WORK_SHARE * options.open_timeout_seconds
+            failure = (restless if busy else no_answer)(f"{camera_id} {address}")
     else:
         return _with_video(container, f"{camera_id} {address}")
     raise failure  # here, so that libav's error with the whole address is not its context

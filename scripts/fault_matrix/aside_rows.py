@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from scripts.fault_matrix.damage_rows import FINDINGS_EXIT, cut_off, overwrite_heads, run_anpr
+from scripts.fault_matrix.damage_rows import FINDINGS_EXIT, cut_off, overwrite_heads, require_sound
 from scripts.fault_matrix.fault import Fault
 from scripts.fault_matrix.records import LOG_TABLE, event_files, read_table
 from scripts.fault_matrix.rig import START_SECONDS, Rig
@@ -133,7 +133,7 @@ def cut_setting_aside(rig: Rig, cut: Callable[[], None]) -> None:
     rig.require_within(rig.outcome.recovered_s, STARTED_SECONDS, "a hub to tell something after its start")
     rig.require(len(calls) >= LEAST_STEPS, "many steps", len(calls))
     rig.close_books(set_aside=aside.numbers)
-    _require_sound(rig)
+    require_sound(rig, "--pictures")
     rig.outcome.notes |= {"damaged": rounds, "steps": len(calls), "refused": refused, "lived_on": lived}
     rig.outcome.notes["set_aside"] = len(aside.numbers)
     aside.put_back()
@@ -179,11 +179,6 @@ def _try_hub(rig: Rig) -> bool:
         rig.require(rig.exit_code == INPUT_OUTPUT_EXIT, f"exit code {INPUT_OUTPUT_EXIT}", rig.exit_code)
         rig.require(str(rig.store) in rig.last_words(), "a line that names the place", rig.last_words())
     return lives
-
-
-def _require_sound(rig: Rig) -> None:
-    looked = run_anpr("store", "check", "--pictures", "--store", str(rig.store))
-    rig.require(looked.returncode == 0, "`anpr store check` to find nothing", looked.stdout + looked.stderr)
 
 
 def _sha256(path: Path) -> str:

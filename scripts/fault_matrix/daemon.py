@@ -53,6 +53,14 @@ def write_site(
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
+def balance_of(counts: Mapping[str, int]) -> tuple[int, str]:
+    """How many of the decoded pictures a daemon's last words do not account for, and the words for it."""
+    dropped = sum(count for name, count in counts.items() if name.startswith("frames_dropped"))
+    gated = sum(count for name, count in counts.items() if name.startswith("frames_gated"))
+    decoded, inferred = counts.get("frames_decoded", 0), counts.get("frames_inferred", 0)
+    return decoded - inferred - gated - dropped, f"frames_decoded {decoded} ≠ {inferred} + {gated} + {dropped}"
+
+
 class Daemon:
     """Started by `start`; whoever starts it must `kill` it."""
 

@@ -214,6 +214,12 @@ def _growth(rig: Rig) -> float:
     return max(1.0, (size() - before) / len(rig.told(since=began)))
 
 
+def require_sound(rig: Rig, *options: str) -> None:
+    """`anpr store check` must find nothing."""
+    looked = run_anpr("store", "check", *options, "--store", str(rig.store))
+    rig.require(looked.returncode == 0, "`anpr store check` to find nothing", looked.stdout + looked.stderr)
+
+
 def run_anpr(*words: str) -> subprocess.CompletedProcess[str]:
     """A verb of anpr, to its end."""
     command = [sys.executable, "-m", "anpr", *words]

@@ -18,7 +18,7 @@ from typing import Self
 from scripts.fault_matrix.processes import die_with_parent
 from scripts.fault_matrix.volume import SYSTEM_PATH
 
-READY_SECONDS = 10.0
+READY_SECONDS = 30.0
 FAR_NAME = "wire"
 _RULES = """
 table inet fault {{
@@ -64,7 +64,9 @@ class Network:
         )
         try:
             until = time.monotonic() + READY_SECONDS
-            while Path("/proc/self/ns/net").readlink() == self._space() and time.monotonic() < until:
+            while Path("/proc/self/ns/net").readlink() == self._space():
+                if time.monotonic() > until:
+                    raise RuntimeError(f"no network namespace in {READY_SECONDS:g} s")
                 time.sleep(0.01)
             _call("ip", "link", "add", self._name, "type", "veth", "peer", "name", FAR_NAME, "netns", self._pid)
             _call("ip", "address", "add", f"{self.box}/30", "dev", self._name)

@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 
-from scripts.fault_matrix.damage_rows import run_anpr
+from scripts.fault_matrix.damage_rows import require_sound
 from scripts.fault_matrix.fault import Fault
 from scripts.fault_matrix.records import PurgedNumbers, event_files, has_pseudonym, picture_path, stored_events
 from scripts.fault_matrix.rig import Rig
 from scripts.fault_matrix.rolling_rows import DAY_SECONDS
-from scripts.fault_matrix.storage_rows import FAST, STARTED_SECONDS, volume_of
+from scripts.fault_matrix.storage_rows import FAST, STARTED_SECONDS
 
 WITHIN_SECONDS = (0.12, 0.25, 0.5, 1.0)
 """A new day is begun and the one before written anew within the first two, then files and pictures are deleted."""
@@ -64,22 +64,14 @@ def end_while_rewriting(rig: Rig, end: Callable[[], None]) -> None:
     require_all_or_none(rig)
     require_pictures_gone(rig)
     require_no_form_left(rig, chance)
-    looked = run_anpr("store", "check", "--pictures", "--store", str(rig.store))
-    rig.require(looked.returncode == 0, "`anpr store check` to find nothing", looked.stdout + looked.stderr)
+    require_sound(rig, "--pictures")
     unfinished = rig.log_lines("purge_unfinished", since=0.0)
     rig.require(not unfinished, "all that was decided done", unfinished[:1])
 
 
 def cut_power(rig: Rig) -> None:
     """Nothing more reaches the device from one moment to the next."""
-    volume = volume_of(rig)
-
-    def end() -> None:
-        volume.cut_power()
-        rig.kill()
-        volume.turn_on()
-
-    end_while_rewriting(rig, end)
+    end_while_rewriting(rig, rig.cut_power)
 
 
 def _unfinished(store: Path) -> list[str]:

@@ -112,6 +112,13 @@ class Rig(Play):
                 os.kill(self._pid, signal.SIGKILL)
             self.wait(END_SECONDS)
 
+    def cut_power(self) -> None:
+        """Nothing more reaches the device from one moment to the next; then the hub is gone and the power back."""
+        assert self.volume is not None
+        self.volume.cut_power()
+        self.kill()
+        self.volume.turn_on()
+
     def stop(self, within: float = END_SECONDS) -> int | None:
         """With SIGTERM; its exit code, or None if it lives on."""
         with contextlib.suppress(ProcessLookupError):

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import lmdb
 
-from scripts.fault_matrix.damage_rows import run_anpr
+from scripts.fault_matrix.damage_rows import require_sound
 from scripts.fault_matrix.fault import Fault
 from scripts.fault_matrix.records import MOST_TABLES, PurgedNumbers, event_files, read_table, stored_events
 from scripts.fault_matrix.rig import START_SECONDS, Rig
-from scripts.fault_matrix.storage_rows import FAST, STARTED_SECONDS, volume_of
+from scripts.fault_matrix.storage_rows import FAST, STARTED_SECONDS
 from scripts.fault_matrix.tail import Tail
 
 DAY_SECONDS = 86_400.0
@@ -30,14 +30,11 @@ OLD_SCHEMA = 4
 def cut_during_purge(rig: Rig) -> None:
     """Each life sees a new day begin and the oldest one purged, and its end somewhere in it."""
     chance = random.Random(rig.times)
-    volume = volume_of(rig)
     rig.start(rate=FAST, purges=True)
     for day in range(1, rig.times + 1):
         rig.set_clock(day * DAY_SECONDS)
         time.sleep(chance.uniform(0.0, LONGEST_CHANGE_SECONDS))
-        volume.cut_power()
-        rig.kill()
-        volume.turn_on()
+        rig.cut_power()
         rig.outcome.times += 1
         rig.require_kept()
         if rig.outcome.problems:
@@ -47,14 +44,12 @@ def cut_during_purge(rig: Rig) -> None:
     rig.outcome.notes |= {"purges": PurgedNumbers(rig.store).count, "partitions": len(event_files(rig.store))}
     rig.require(rig.outcome.notes["purges"] >= rig.times // 4, "many purges", rig.outcome.notes["purges"])
     rig.close_books()
-    looked = run_anpr("store", "check", "--pictures", "--store", str(rig.store))
-    rig.require(looked.returncode == 0, "`anpr store check` to find nothing", looked.stdout + looked.stderr)
+    require_sound(rig, "--pictures")
 
 
 def cut_during_migration(rig: Rig) -> None:
     """A store of the schema before is opened again and again, and the power is cut before or just after it is new."""
     chance = random.Random(rig.times)
-    volume = volume_of(rig)
     rig.start(rate=FAST)
     for day in range(OLD_DAYS):
         rig.set_clock(day * DAY_SECONDS)
@@ -85,9 +80,7 @@ def cut_during_migration(rig: Rig) -> None:
         _take_back(rig.store, old)
         rig.begin(**life)
         time.sleep(chance.uniform(0.0, longest))
-        volume.cut_power()
-        rig.kill()
-        volume.turn_on()
+        rig.cut_power()
         rig.outcome.times += 1
         rig.outcome.notes["cut_before_the_end"] = rig.outcome.notes.get("cut_before_the_end", 0) + _is_old(rig.store)
         rig.recovered_in(open_old())
@@ -99,8 +92,7 @@ def cut_during_migration(rig: Rig) -> None:
         rig.require(copied, "a copy of the old store")
         if rig.outcome.problems:
             return
-    looked = run_anpr("store", "check", "--store", str(rig.store))
-    rig.require(looked.returncode == 0, "`anpr store check` to find nothing", looked.stdout + looked.stderr)
+    require_sound(rig)
     rig.outcome.notes["events"] = len(before)
 
 

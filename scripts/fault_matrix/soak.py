@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from scripts.fault_matrix.cameras import Camera
-from scripts.fault_matrix.daemon import Daemon, write_site
+from scripts.fault_matrix.daemon import Daemon, balance_of, write_site
 from scripts.fault_matrix.listener import Listener
 from scripts.fault_matrix.processes import mapped_mib, open_files, own_mib
 from scripts.fault_matrix.records import event_files
@@ -197,12 +197,8 @@ def _imbalances(daemon: Daemon) -> list[str]:
     stopped = daemon.log("stopped")
     if not stopped:
         return ["the log does not end with `stopped`"]
-    counts = stopped[-1]
-    dropped = sum(count for name, count in counts.items() if name.startswith("frames_dropped"))
-    gated = sum(count for name, count in counts.items() if name.startswith("frames_gated"))
-    decoded, inferred = counts.get("frames_decoded", 0), counts.get("frames_inferred", 0)
-    balanced = decoded == inferred + gated + dropped
-    return [] if balanced else [f"frames_decoded {decoded} ≠ {inferred} + {gated} + {dropped}"]
+    unaccounted, told = balance_of(stopped[-1])
+    return [told] if unaccounted else []
 
 
 def _line(sample: Sample) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 ESTABLISHED = "01"
+LOWEST_PORT = 10_000
+"""Below, the well-known services are."""
 
 
 def unread_bytes(server_port: int) -> int:
@@ -28,11 +32,14 @@ def established(server_port: int) -> int:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that nobody uses now, and that the kernel gives to nobody who asks for any port."""
+    first_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    chance = random.SystemRandom()
+    while True:
+        port = chance.randrange(LOWEST_PORT, max(first_given, 2 * LOWEST_PORT))
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Trap:

@@ -14,7 +14,7 @@ from typing import Any
 
 from scripts.fault_matrix.cameras import Camera
 from scripts.fault_matrix.control_group import ControlGroup
-from scripts.fault_matrix.daemon import Daemon, write_site
+from scripts.fault_matrix.daemon import Daemon, balance_of, write_site
 from scripts.fault_matrix.fault import Fault
 from scripts.fault_matrix.health import Health
 from scripts.fault_matrix.listener import Listener
@@ -392,14 +392,11 @@ class Stage(Play):
         if not stopped:
             return
         counts = stopped[-1]
-        dropped = sum(count for name, count in counts.items() if name.startswith("frames_dropped"))
-        gated = sum(count for name, count in counts.items() if name.startswith("frames_gated"))
-        decoded, inferred = counts.get("frames_decoded", 0), counts.get("frames_inferred", 0)
-        swallowed = PICTURES_IN_WORK * counts["restarts"]
+        unaccounted, told = balance_of(counts)
         self.require(
-            0 <= decoded - inferred - gated - dropped <= swallowed,
+            0 <= unaccounted <= PICTURES_IN_WORK * counts["restarts"],
             "frames_decoded = frames_inferred + frames_gated + frames_dropped, but for what killed workers had in hand",
-            f"{decoded} ≠ {inferred} + {gated} + {dropped}, {counts['restarts']} workers killed",
+            f"{told}, {counts['restarts']} workers killed",
         )
         self.outcome.notes["dropped_overload"] = counts.get("frames_dropped.overload", 0)
 

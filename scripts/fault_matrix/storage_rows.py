@@ -67,14 +67,7 @@ def end_often(rig: Rig, end: Callable[[], None]) -> None:
 
 def cut_power(rig: Rig) -> None:
     """Nothing more reaches the device from one moment to the next."""
-    volume = volume_of(rig)
-
-    def end() -> None:
-        volume.cut_power()
-        rig.kill()
-        volume.turn_on()
-
-    end_often(rig, end)
+    end_often(rig, rig.cut_power)
 
 
 def cut_power_of_daemon(stage: Stage) -> None:

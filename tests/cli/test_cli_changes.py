@@ -12,42 +12,37 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from making_sites import ONE_CAMERA_SITE
-from test_cli_run import DEMO, Daemon
+from daemons import Daemon, running
+from making_sites import write_site
 
 from anpr import assets
+from scripts.fault_matrix.sockets import free_port
 
-ADDRESS = "127.0.0.1:17786"
+PORT = free_port()
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     shutil.copytree(assets.folder("configs") / "rules", tmp_path / "rules")
     (tmp_path / "stolen.csv").write_text("plate\n30A-123.45\n")
-    path = tmp_path / "site.toml"
-    more = (
-        f'[health]\naddress = "{ADDRESS}"\n[rules]\nfolder = "rules"\n'
-        '[[lists]]\nname = "stolen"\nfile = "stolen.csv"\n[[cameras]]'
+    return write_site(
+        tmp_path,
+        f'[health]\naddress = "127.0.0.1:{PORT}"\n[rules]\nfolder = "rules"\n'
+        '[[lists]]\nname = "stolen"\nfile = "stolen.csv"\n',
     )
-    path.write_text(ONE_CAMERA_SITE.format(folder=tmp_path, clip=DEMO).replace("[[cameras]]", more))
-    return path
 
 
 @contextmanager
-def running(site: Path) -> Iterator[Daemon]:
-    daemon = Daemon(site)
-    try:
-        daemon.wait_for(lambda: bool(daemon.events("worker_started")))
+def working(site: Path) -> Iterator[Daemon]:
+    """A box whose worker has been started; it ends in order."""
+    with running(site) as daemon:
+        daemon.wait_for_event("worker_started")
         yield daemon
-        daemon.process.send_signal(signal.SIGTERM)
-        assert daemon.process.wait(30) == 0, daemon.log_path.read_text()
-    finally:
-        daemon.process.kill()
-        daemon.process.wait()
+        daemon.stop()
 
 
 def health() -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://{ADDRESS}/healthz", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/healthz", timeout=10) as answer:
         told: dict[str, Any] = json.loads(answer.read())
         return told
 
@@ -55,14 +50,14 @@ def health() -> dict[str, Any]:
 def test_changed_rules_are_taken_and_bad_ones_refused_while_it_runs(site: Path) -> None:
     rules = site.parent / "rules" / "11-unpaid-fine.toml"
     whole = rules.read_text()
-    with running(site) as daemon:
+    with working(site) as daemon:
         rules.write_text(whole.replace('severity = "INFO"', 'severity = "CHECK"'))
-        daemon.wait_for(lambda: bool(daemon.events("rules_reloaded")))
+        daemon.wait_for_event("rules_reloaded")
         (told,) = daemon.events("rules_reloaded")
         assert told["difference"] == "+0 −0 ~1"
         assert not health()["rules"]["refused"]
         rules.write_text(whole.replace("severity", "severty"))
-        daemon.wait_for(lambda: bool(daemon.events("rules_refused")))
+        daemon.wait_for_event("rules_refused")
         (told,) = daemon.events("rules_refused")
         assert "11-unpaid-fine.toml" in told["problem"]
         assert any("did you mean 'severity'?" in each for each in told["problems"])
@@ -71,22 +66,22 @@ def test_changed_rules_are_taken_and_bad_ones_refused_while_it_runs(site: Path) 
         assert report["verdict"] == "degraded"
         assert any("the old rules stay" in problem for problem in report["problems"])
         daemon.process.send_signal(signal.SIGHUP)
-        daemon.wait_for(lambda: len(daemon.events("rules_refused")) == 2)
+        daemon.wait_for_event("rules_refused", 2)
         rules.write_text(whole)
-        daemon.wait_for(lambda: len(daemon.events("rules_reloaded")) == 2)
+        daemon.wait_for_event("rules_reloaded", 2)
         assert not health()["rules"]["refused"]
 
 
 @pytest.mark.parametrize("bad", ["plate\n30A-1O3.45\n", None], ids=["bad", "gone"])
 def test_it_starts_with_the_last_good_copy_of_a_list_and_says_so(site: Path, bad: str | None) -> None:
     listed = site.parent / "stolen.csv"
-    with running(site) as daemon:
+    with working(site) as daemon:
         assert daemon.events("list_stands_in") == []
     if bad is None:
         listed.unlink()
     else:
         listed.write_text(bad)
-    with running(site) as daemon:
+    with working(site) as daemon:
         (told,) = daemon.events("list_stands_in")
         assert (told["list"], told["entries"], told["level"]) == ("stolen", 1, "error")
         report = health()
@@ -94,11 +89,11 @@ def test_it_starts_with_the_last_good_copy_of_a_list_and_says_so(site: Path, bad
         assert (shown["entries"], bool(shown["refused"])) == (1, True)
         assert any("list stolen keeps its old content" in problem for problem in report["problems"])
         listed.write_text("plate\n30A-123.45\n30A-123.46\n")
-        daemon.wait_for(lambda: bool(daemon.events("list_reloaded")))
+        daemon.wait_for_event("list_reloaded")
         (shown,) = health()["lists"]
         assert (shown["entries"], shown["refused"]) == (2, "")
     shutil.rmtree(site.parent / "data" / "lists")
     listed.write_text("plate\n30A-1O3.45\n")
-    daemon = Daemon(site)
-    assert daemon.process.wait(60) == 78
+    with running(site) as daemon:
+        assert daemon.process.wait(60) == 78
     assert "1O3" not in daemon.log_path.read_text()

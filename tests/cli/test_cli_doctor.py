@@ -10,7 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import structlog
 
 from anpr import cli
 from anpr.clock import ManualClock
@@ -47,7 +46,6 @@ def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     monkeypatch.setattr(sys, "argv", ["anpr", "doctor", *arguments])
     with pytest.raises(SystemExit) as caught:
         cli.main()
-    structlog.reset_defaults()
     return caught.value.code, capsys.readouterr().out
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from making_records import make_hit, make_jpeg, make_sighting
-from typer.testing import CliRunner, Result
+from running_verbs import REASON, run
 
-from anpr.cli import application
 from anpr.clock import ManualClock
 from anpr.errors import StoreError
 from anpr.plates.pseudonym import is_pseudonym
@@ -22,7 +19,6 @@ from anpr.store.keeper import Keeper
 from anpr.store.pseudonym_key import SECRET, all_keys
 from anpr.store.retention import DAY_SECONDS, Policy, Watermarks
 
-REASON = ("--purpose", "a theft", "--case", "17/2026")
 SITE = """
 [box]
 id = "box-1"
@@ -43,16 +39,6 @@ endpoint = "ipc:///tmp/none"
 id = "a"
 file = "a.mp4"
 """
-
-
-@pytest.fixture(autouse=True)
-def _log_as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(application(), [str(each) for each in arguments])
 
 
 @pytest.fixture

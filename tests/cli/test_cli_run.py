@@ -8,68 +8,34 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from making_sites import ONE_CAMERA_SITE
+from daemons import Daemon, running
+from making_sites import DEMO, write_site
+from waiting import until
 
-from anpr import assets
 from anpr.cli.run import assign
 from anpr.clock import SystemClock
 from anpr.config import load_site
 from anpr.store import Query, Store
+from scripts.fault_matrix.processes import is_alive
 from scripts.fault_matrix.sockets import free_port
 
 PORT = free_port()
 """Of this run of the tests: a box may run on this machine."""
-DEMO = assets.folder("configs") / "demo" / "expressway.mp4"
-
-
-class Daemon:
-    """`anpr run`, and its log as it comes."""
-
-    def __init__(self, site: Path) -> None:
-        self.log_path = site.parent / "log"
-        with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "anpr", "run", str(site)], stderr=log)
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """The log's complete lines of that event."""
-        lines = self.log_path.read_text().split("\n")[:-1]
-        return [event for line in lines if (event := json.loads(line))["event"] == name]
-
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert self.process.poll() is None, self.log_path.read_text()
-            assert time.monotonic() < deadline, self.log_path.read_text()
-            time.sleep(0.05)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    path = tmp_path / "site.toml"
-    health = f'[health]\naddress = "127.0.0.1:{PORT}"\n[[cameras]]'
-    path.write_text(ONE_CAMERA_SITE.format(folder=tmp_path, clip=DEMO).replace("[[cameras]]", health))
-    return path
+    return write_site(tmp_path, f'[health]\naddress = "127.0.0.1:{PORT}"\n')
 
 
 @pytest.fixture
 def daemon(site: Path) -> Iterator[Daemon]:
-    started = Daemon(site)
-    yield started
-    if started.process.poll() is None:
-        started.process.kill()
-    started.process.wait()
-
-
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
-    except FileNotFoundError:
-        return True
+    with running(site) as started:
+        yield started
 
 
 def test_sigterm_settles_stores_and_exits_0(daemon: Daemon, site: Path) -> None:
@@ -81,10 +47,9 @@ def test_sigterm_settles_stores_and_exits_0(daemon: Daemon, site: Path) -> None:
         with Store.open(store_path, clock=SystemClock(), read_only=True) as store:
             return bool(store.search(Query()).sightings)
 
-    daemon.wait_for(lambda: bool(daemon.events("camera_state")))
+    daemon.wait_for_event("camera_state")
     daemon.wait_for(something_stored)
-    daemon.process.send_signal(signal.SIGTERM)
-    assert daemon.process.wait(30) == 0
+    daemon.stop()
     (stopped,) = daemon.events("stopped")
     dropped = sum(count for name, count in stopped.items() if name.startswith("frames_dropped"))
     assert stopped["frames_decoded"] == stopped["frames_inferred"] + dropped
@@ -98,7 +63,7 @@ def test_sigterm_settles_stores_and_exits_0(daemon: Daemon, site: Path) -> None:
 
 
 def test_a_running_box_tells_its_health(daemon: Daemon, site: Path) -> None:
-    daemon.wait_for(lambda: bool(daemon.events("camera_state")))
+    daemon.wait_for_event("camera_state")
     address = f"127.0.0.1:{PORT}"
 
     def status(*options: str) -> subprocess.CompletedProcess[str]:
@@ -132,74 +97,59 @@ def test_a_changed_list_is_taken_and_a_bad_one_refused_while_it_runs(site: Path)
     path.write_text("plate\n30A-123.45\n")
     with site.open("a") as file:
         file.write(f'[[lists]]\nname = "stolen"\nfile = "{path}"\n')
-    daemon = Daemon(site)
-    try:
-        daemon.wait_for(lambda: bool(daemon.events("worker_started")))
+    with running(site) as daemon:
+        daemon.wait_for_event("worker_started")
         path.with_suffix(".new").write_text("plate\n30A-123.45\n30A-123.46\n")
         path.with_suffix(".new").replace(path)
-        daemon.wait_for(lambda: bool(daemon.events("list_reloaded")))
+        daemon.wait_for_event("list_reloaded")
         (told,) = daemon.events("list_reloaded")
         assert (told["list"], told["entries"], told["difference"]) == ("stolen", 2, "+1 −0 ~0")
         daemon.process.send_signal(signal.SIGHUP)
-        daemon.wait_for(lambda: len(daemon.events("list_reloaded")) == 2)
+        daemon.wait_for_event("list_reloaded", 2)
         path.write_text("plate\n")
-        daemon.wait_for(lambda: bool(daemon.events("list_refused")))
+        daemon.wait_for_event("list_refused")
         with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/healthz", timeout=5) as answer:
             (listed,) = json.loads(answer.read())["lists"]
         assert (listed["entries"], listed["refused"]) == (2, "2 of 2 active plates would vanish")
-        daemon.process.send_signal(signal.SIGTERM)
-        assert daemon.process.wait(30) == 0
-    finally:
-        daemon.process.kill()
-        daemon.process.wait()
+        daemon.stop()
 
 
 def test_a_second_sigterm_does_not_wait_for_what_is_open(daemon: Daemon) -> None:
-    daemon.wait_for(lambda: bool(daemon.events("camera_state")))
+    daemon.wait_for_event("camera_state")
     (started,) = daemon.events("worker_started")
     os.kill(started["pid"], signal.SIGSTOP)  # so that the first waits for this worker
     daemon.process.send_signal(signal.SIGTERM)
     time.sleep(1.0)
     assert daemon.process.poll() is None
     daemon.process.send_signal(signal.SIGTERM)
-    assert daemon.process.wait(5) == 143
-    deadline = time.monotonic() + 5
-    while not gone(started["pid"]):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    assert daemon.process.wait(30) == 143
+    until(lambda: not is_alive(started["pid"]))
 
 
 def test_no_worker_outlives_a_killed_hub(daemon: Daemon) -> None:
-    daemon.wait_for(lambda: bool(daemon.events("worker_started")))
+    daemon.wait_for_event("worker_started")
     (started,) = daemon.events("worker_started")
     daemon.wait_for(lambda: Path(f"/proc/{started['pid']}/oom_score_adj").read_text() == "500\n")
     daemon.process.kill()
     daemon.process.wait()
-    deadline = time.monotonic() + 5
-    while not gone(started["pid"]):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: not is_alive(started["pid"]))
 
 
 def test_a_daemon_that_died_of_a_fatal_signal_says_so_at_the_next_start(site: Path) -> None:
-    daemon = Daemon(site)
-    try:
-        daemon.wait_for(lambda: bool(daemon.events("worker_started")))
+    with running(site) as daemon:
+        daemon.wait_for_event("worker_started")
         daemon.process.send_signal(signal.SIGABRT)
-        assert daemon.process.wait(10) == -signal.SIGABRT
-        daemon = Daemon(site)
-        daemon.wait_for(lambda: bool(daemon.events("hub_opened")))
+        assert daemon.process.wait(30) == -signal.SIGABRT
+    with running(site) as daemon:
+        daemon.wait_for_event("hub_opened")
         (crashed,) = daemon.events("store_crashed")
         assert crashed["said"] == "Fatal Python error: Aborted"
         looked = crashed["files"] > 0  # if the signal came while the store was at work
         assert bool(daemon.events("store_looked_through")) is looked
-    finally:
-        daemon.process.kill()
-        daemon.process.wait()
 
 
 def test_a_second_daemon_on_the_same_store_is_refused(daemon: Daemon, site: Path) -> None:
-    daemon.wait_for(lambda: bool(daemon.events("worker_started")))
+    daemon.wait_for_event("worker_started")
     other = subprocess.run(
         [sys.executable, "-m", "anpr", "run", str(site)], capture_output=True, text=True, check=False
     )

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from making_health import box_health
 from rich.console import Console
-from typer.testing import CliRunner
+from running_verbs import run
 
-from anpr.cli import application, exits
+from anpr.cli import exits
 from anpr.cli.status import ask, follow
 from anpr.clock import SystemClock
 from anpr.errors import BusError
@@ -129,7 +129,7 @@ def test_of_the_site_file_only_the_address_is_needed(tmp_path: Path) -> None:
     site = tmp_path / "site.toml"
     with box() as address:
         site.write_text(SITE.format(address=address), encoding="utf-8")
-        done = CliRunner().invoke(application(), ["status", str(site), "--once"])
+        done = run("status", site, "--once")
     assert done.exit_code == exits.OK, done.output
     assert "streaming" in done.output
 
@@ -146,5 +146,5 @@ def test_of_the_site_file_only_the_address_is_needed(tmp_path: Path) -> None:
 def test_a_site_file_without_an_address_is_told(text: str, problem: str, tmp_path: Path) -> None:
     site = tmp_path / "site.toml"
     site.write_text(text, encoding="utf-8")
-    done = CliRunner().invoke(application(), ["status", str(site)])
+    done = run("status", site)
     assert problem in str(done.exception) or problem in done.output

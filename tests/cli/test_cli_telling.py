@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from making_sites import ONE_CAMERA_SITE
+from making_sites import write_site
 
 from anpr.cli.telling import tell
 from anpr.config import load_bridge, load_site
@@ -33,13 +33,9 @@ def test_plates_are_shown_to_a_terminal_alone(
 
 
 def test_a_site_and_a_bridge_mask_plates_unless_told_otherwise(tmp_path: Path) -> None:
-    clip = tmp_path / "clip.mp4"
-    clip.touch()
-    site, bridge = tmp_path / "site.toml", tmp_path / "bridge.toml"
-    whole = ONE_CAMERA_SITE.format(folder=tmp_path, clip=clip)
+    bridge = tmp_path / "bridge.toml"
     feed = '\n[feed]\nendpoint = "tcp://127.0.0.1:1"\nconsumer = "ioc"\n[nats]\nurl = "nats://localhost"\n'
     for more, expected in (("", "masked"), ('[log]\nplates = "clear"\n', "clear")):
-        site.write_text(whole + more)
         bridge.write_text(f'dead_letters = "dead"{feed}{more}')
-        assert load_site(site).log.plates == expected
+        assert load_site(write_site(tmp_path, more)).log.plates == expected
         assert load_bridge(bridge).log.plates == expected

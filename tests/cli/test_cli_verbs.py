@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
-from making_sites import ONE_CAMERA_SITE
+from making_sites import write_site
 
 from anpr import __version__, cli, errors
 from anpr.cli import exits
@@ -20,7 +19,6 @@ def _as_it_was() -> Iterator[None]:
     """Verbs own their process: put back what they set for it."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    structlog.reset_defaults()
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
@@ -38,9 +36,7 @@ def anpr(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 def site(tmp_path: Path) -> Path:
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"")
-    path = tmp_path / "site.toml"
-    path.write_text(ONE_CAMERA_SITE.format(folder=tmp_path, clip=clip))
-    return path
+    return write_site(tmp_path, clip=clip)
 
 
 @pytest.mark.parametrize(

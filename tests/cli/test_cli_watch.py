@@ -1,10 +1,9 @@
 import json
 from pathlib import Path
 
-from making_sites import ONE_CAMERA_SITE
+from making_sites import write_site
 from typer.testing import CliRunner
 
-from anpr import assets
 from anpr.cli.watch import app
 
 RUNNER = CliRunner()
@@ -163,11 +162,10 @@ def test_diff_of_two_files(tmp_path: Path) -> None:
 
 
 def test_list_shows_the_lists_of_a_site(tmp_path: Path) -> None:
-    site, path = tmp_path / "site.toml", tmp_path / "stolen.csv"
+    path = tmp_path / "stolen.csv"
     path.write_text("plate\n30A12345\n20*\n")
-    clip = assets.folder("configs") / "demo" / "expressway.mp4"
     lists = f'[[lists]]\nname = "stolen"\nfile = "{path}"\npurpose = "theft"\nhours = ["22:00-05:00"]\n'
-    site.write_text(ONE_CAMERA_SITE.format(folder=tmp_path, clip=clip) + lists)
+    site = write_site(tmp_path, lists)
     code, output = invoke("list", site)
     assert code == 0
     assert all(word in output for word in ("stolen", "theft", "22:00-05:00", "ALERT"))
@@ -180,17 +178,16 @@ def test_list_shows_the_lists_of_a_site(tmp_path: Path) -> None:
 
 
 def test_list_tells_of_a_list_that_raises_nothing(tmp_path: Path) -> None:
-    site, path = tmp_path / "site.toml", tmp_path / "stolen.csv"
+    path = tmp_path / "stolen.csv"
     path.write_text("plate,valid_until\n30A12345,2020-01-01\n20*,\n")
-    clip = assets.folder("configs") / "demo" / "expressway.mp4"
-    base = ONE_CAMERA_SITE.format(folder=tmp_path, clip=clip) + f'[[lists]]\nname = "stolen"\nfile = "{path}"\n'
+    listed = f'[[lists]]\nname = "stolen"\nfile = "{path}"\n'
     for limit, why in (
         ("", ""),
         ('sites = ["elsewhere"]', "it is not for the site"),
         ("valid_until = 2020-01-01", "it is no longer valid"),
         ("valid_from = 2999-01-01", "it is not valid yet"),
     ):
-        site.write_text(base + limit)
+        site = write_site(tmp_path, listed + limit)
         (told,) = json.loads(invoke("list", site, "--json")[1])["lists"]
         assert told["expired"] == 1
         assert told["raises_nothing"].startswith(why)
@@ -201,12 +198,11 @@ def test_list_tells_of_a_list_that_raises_nothing(tmp_path: Path) -> None:
 
 
 def test_list_tells_of_a_budget_that_cannot_be_met(tmp_path: Path) -> None:
-    site, path = tmp_path / "site.toml", tmp_path / "stolen.csv"
+    path = tmp_path / "stolen.csv"
     path.write_text("plate\n20*\n")
-    clip = assets.folder("configs") / "demo" / "expressway.mp4"
-    base = ONE_CAMERA_SITE.format(folder=tmp_path, clip=clip) + f'[[lists]]\nname = "stolen"\nfile = "{path}"\n'
+    listed = f'[[lists]]\nname = "stolen"\nfile = "{path}"\n'
     for budget, over in ((1, True), (1e6, False), (0, False)):
-        site.write_text(f"{base}false_hits_per_day = {budget}\n")
+        site = write_site(tmp_path, f"{listed}false_hits_per_day = {budget}\n")
         code, output = invoke("list", site, "--json")
         (told,) = json.loads(output)["lists"]
         assert (code, bool(told["over_budget"])) == (0, over)

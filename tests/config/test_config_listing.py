@@ -1,9 +1,8 @@
 from pathlib import Path
 
 import pytest
-from making_sites import ONE_CAMERA_SITE
+from making_sites import write_site
 
-from anpr import assets
 from anpr.config import load_site
 from anpr.config.times import Hours, parse_moment, write_moment
 from anpr.errors import ConfigError
@@ -30,10 +29,7 @@ false_hits_per_day = 0.5
 
 def site_with(folder: Path, lists: str) -> Path:
     (folder / "night.csv").write_text("plate\n30A12345\n")
-    path = folder / "site.toml"
-    clip = assets.folder("configs") / "demo" / "expressway.mp4"
-    path.write_text(ONE_CAMERA_SITE.format(folder=folder, clip=clip) + lists)
-    return path
+    return write_site(folder, lists)
 
 
 def test_a_list_with_all_its_keys(tmp_path: Path) -> None:

@@ -64,6 +64,11 @@ def rule_book() -> RuleBook:
     return rule_set.book(places=places, registers=Lookups(ManualClock()))
 
 
+def folder_in_memory() -> tempfile.TemporaryDirectory[str]:
+    """In memory where there is such a folder: hundreds of commits are synced."""
+    return tempfile.TemporaryDirectory(prefix="judge", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+
+
 def judge_of(store: Store, clock: Clock | None = None) -> Judge:
     """A judge with fresh counters."""
     book = rule_book()

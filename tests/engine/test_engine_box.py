@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import pytest
-import structlog
 from engine_fakes import fake_stages, frames
 
 from anpr.clock import SystemClock
@@ -87,22 +85,3 @@ def test_a_site_without_rules_has_no_judge(tmp_path: Path) -> None:
     site = load_site(tmp_path / "site.toml")
     with open_hub(box="box", store=site.store.path, endpoint=None, lists=(), rules_of=site, clock=SystemClock()) as hub:
         assert hub.judge is None
-
-
-@pytest.mark.parametrize("live", [True, False])
-def test_rules_that_can_never_be_true_are_told_at_a_start_but_not_of_recordings(tmp_path: Path, live: bool) -> None:
-    when = '{ listed = { list = "stolen" } }'
-    rules = RULES.replace('name = "tried"', 'name = "stolen"').replace('{ seen = { within = "1h" } }\n', f"{when}\n")
-    (tmp_path / "site.toml").write_text(SITE, encoding="utf-8")
-    (tmp_path / "rules.toml").write_text(RULES + "[[rules]]" + rules.rpartition("[[rules]]")[2], encoding="utf-8")
-    (tmp_path / "clip.mp4").touch()
-    site = load_site(tmp_path / "site.toml")
-    clock = SystemClock()
-    with structlog.testing.capture_logs() as logs:
-        opened = open_hub(
-            box="box", store=site.store.path, endpoint=None, lists=(), rules_of=site, clock=clock, live=live
-        )
-        with opened:
-            pass
-    told = [each["rules"] for each in logs if each["event"] == "rules_silent"]
-    assert told == ([("stolen: list stolen: none of this name holds at the site",)] if live else [])

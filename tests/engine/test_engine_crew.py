@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_fakes import CollectingHub, assert_balanced, write_clip
-from test_engine_batching import FakeDevice
+from engine_fakes import CollectingHub, FakeDevice, assert_balanced, write_clip
+from waiting import until
 
 from anpr.clock import SystemClock
 from anpr.config.pipeline import Pipeline, Preset
@@ -65,18 +65,18 @@ def supervisor(hub: CollectingHub, *cameras: Camera, open_device: Callable[..., 
     return Supervisor([assignment], hub, clock=SystemClock(), first_pause_seconds=0.2)
 
 
-def run(runs: Supervisor, until: Callable[[], bool], seconds: float = 40.0) -> None:
+def run(runs: Supervisor, condition: Callable[[], bool]) -> None:
+    """Until `condition`, or until the supervisor ends of itself."""
     stop = threading.Event()
     thread = threading.Thread(target=runs.run, args=(stop,))
     thread.start()
-    deadline = time.monotonic() + seconds
-    while thread.is_alive() and not until() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    met = until()
-    stop.set()
-    thread.join(30)
+    try:
+        until(lambda: condition() or not thread.is_alive())
+    finally:
+        stop.set()
+        thread.join(30)
     assert not thread.is_alive()
-    assert met
+    assert condition()
     assert runs.pids == ()
 
 

@@ -6,7 +6,6 @@ import errno
 import os
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from making_records import make_sighting
 from structlog.testing import capture_logs
+from waiting import until
 
 from anpr.clock import ManualClock
 from anpr.config import load_site
@@ -106,11 +106,7 @@ class Box:
             for _ in range(looks):
                 self.clock.advance(1.0)
                 self.keeper.turn()
-                deadline = time.monotonic() + 20.0
-                while self.keeper.lookout.busy:
-                    assert time.monotonic() < deadline
-                    time.sleep(0.0005)
-                    self.keeper.turn()
+                until(lambda: not self.keeper.lookout.busy, meanwhile=self.keeper.turn)
         self.logs = list(logs)  # type: ignore[arg-type]
 
     def events(self) -> list[object]:

@@ -123,7 +123,7 @@ def test_a_subscriber_hears_what_was_committed_and_the_heartbeat(tmp_path: Path)
                 for passage in passages():
                     hub.take(passage)
                 hub.finish()
-                heard = [subscriber.receive(2.0) for _ in range(4)]
+                heard = [subscriber.receive(30.0) for _ in range(4)]
     records = [item.record for item in heard if isinstance(item, Event)]
     assert [type(record) for record in records[:2]] == [Sighting, Hit]
     assert {record.state for record in records} == {"preview", "final"}
@@ -313,7 +313,7 @@ def test_the_last_word_of_a_hub_is_a_heartbeat_with_the_last_number(tmp_path: Pa
         hub.finish()
         heard = []
         while not (heard and isinstance(heard[-1], Heartbeat) and heard[-1].last_seq == opened.last_seq):
-            item = subscriber.receive(5.0)
+            item = subscriber.receive(30.0)
             assert item is not None
             heard.append(item)
     assert [item.seq for item in heard if isinstance(item, Event)] == list(range(1, heard[-1].last_seq + 1))

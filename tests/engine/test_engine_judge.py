@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,18 @@ import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from judging import LATENESS, STANDING, arrivals_of, in_order, judge_of, listed_hits, play, rule_book, standing
+from judging import (
+    LATENESS,
+    STANDING,
+    arrivals_of,
+    folder_in_memory,
+    in_order,
+    judge_of,
+    listed_hits,
+    play,
+    rule_book,
+    standing,
+)
 from making_records import make_sighting
 
 from anpr.clock import ManualClock
@@ -25,18 +35,13 @@ from anpr.store import Store
 SEEDS = st.integers(0, 2**32)
 
 
-def folder() -> tempfile.TemporaryDirectory[str]:
-    """In memory where there is such a folder: hundreds of commits are synced."""
-    return tempfile.TemporaryDirectory(prefix="judge", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
-
-
 @settings(deadline=None, max_examples=25)
 @given(SEEDS)
 @example(1220).via("a passage that waits to be judged moves when it is revised")
 @example(676).via("nobody passes for so long that what a waiting passage asks of is forgotten")
 def test_any_order_within_the_lateness_gives_the_hits_of_the_order_of_time(seed: int) -> None:
     arrivals = arrivals_of(random.Random(seed))
-    with folder() as name, Store.open(name, clock=ManualClock()) as store:
+    with folder_in_memory() as name, Store.open(name, clock=ManualClock()) as store:
         play(store, judge_of(store), arrivals)
         assert standing(store) == in_order(arrivals)
 
@@ -45,7 +50,7 @@ def test_any_order_within_the_lateness_gives_the_hits_of_the_order_of_time(seed:
 @given(SEEDS, st.integers(1, 60))
 def test_a_restart_in_the_middle_changes_nothing(seed: int, after: int) -> None:
     arrivals = arrivals_of(random.Random(seed))
-    with folder() as name:
+    with folder_in_memory() as name:
         for part in (arrivals[:after], arrivals[after:]):
             with Store.open(name, clock=ManualClock()) as store:
                 play(store, judge_of(store), part)
@@ -59,7 +64,7 @@ def test_the_cases_above_have_hits_of_every_rule_and_every_kind_of_change() -> N
     again = late = 0
     for seed in range(16):
         arrivals = arrivals_of(random.Random(seed))
-        with folder() as name, Store.open(name, clock=ManualClock()) as store:
+        with folder_in_memory() as name, Store.open(name, clock=ManualClock()) as store:
             judge = judge_of(store)
             play(store, judge, arrivals)
             hits = [event.record for event in store.events(limit=100_000) if isinstance(event.record, Hit)]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +15,7 @@ from judging import (
     LATENESS,
     PLATES,
     STANDING,
+    folder_in_memory,
     follow_clock,
     in_order,
     judge_of,
@@ -54,11 +53,6 @@ class Coming(NamedTuple):
     error_seconds: float
     """Of the box's clock."""
     sighting: Sighting
-
-
-def folder() -> tempfile.TemporaryDirectory[str]:
-    """In memory where there is such a folder: hundreds of commits are synced."""
-    return tempfile.TemporaryDirectory(prefix="judge", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
 
 
 def set_clock(clock: ManualClock, seconds: float, error_seconds: float = 0.0) -> None:
@@ -118,7 +112,7 @@ def test_a_clock_that_was_ahead_changes_nothing_of_what_passes_right(
     if leap_seconds == SHORT:
         restarts_at = 0  # a box that starts when their time has come takes them for what has passed
     clock = ManualClock()
-    with folder() as name:
+    with folder_in_memory() as name:
         for part in (arrivals[:restarts_at], arrivals[restarts_at:]):
             with Store.open(name, clock=ManualClock()) as store:
                 if part:
@@ -142,7 +136,7 @@ def test_a_clock_that_was_behind_changes_nothing_of_what_passes_right(
     wrong = wrongly_dated(rng, right[sets_at].seconds, -behind_seconds)
     clock = ManualClock()
     sightings = [coming.sighting for coming in right]
-    with folder() as name:
+    with folder_in_memory() as name:
         with Store.open(name, clock=ManualClock()) as store:
             set_clock(clock, 0.0)
             judge = judge_of(store, clock)
@@ -160,7 +154,7 @@ def test_a_clock_that_was_behind_changes_nothing_of_what_passes_right(
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    with folder() as name, Store.open(name, clock=ManualClock()) as opened:
+    with folder_in_memory() as name, Store.open(name, clock=ManualClock()) as opened:
         yield opened
 
 

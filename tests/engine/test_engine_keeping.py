@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 import pytest
 import structlog
 from making_records import make_hit, make_jpeg, make_sighting
+from small_disks import needs_root, told_by
 
 from anpr.bus import BusOptions, Consumer, DurableSubscriber
 from anpr.bus.gap import Gap
@@ -36,7 +34,6 @@ from anpr.store.trust import TrustedClock
 from anpr.watch.lists import WatchList, read_csv
 from anpr.watch.matcher import Matcher
 
-TESTS = Path(__file__).parents[1]
 POLICY = Policy(disk=Watermarks(reserve_mib=0))
 
 
@@ -185,15 +182,9 @@ def test_what_the_site_file_says_is_what_is_kept(tmp_path: Path) -> None:
     assert consumers_of(bus) == ("ioc",)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+@needs_root
 def test_on_a_really_full_disk_nothing_is_lost_and_it_recovers_by_itself(tmp_path: Path) -> None:
-    command = ["unshare", "-m", sys.executable, str(TESTS / "engine/full_disk_hub.py"), str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment, check=False)
-    if "permission denied" in done.stderr.lower():
-        pytest.skip("this container may not mount")
-    assert done.returncode == 0, done.stderr[-2000:]
-    told = json.loads(done.stdout.splitlines()[-1])
+    told = told_by(Path(__file__).with_name("full_disk_hub.py"), tmp_path)
     assert told["calm"] == {"reserve_held": True, "pictures": 60, "level": "ok"}
     # The disk is full at a stroke: what the reserve gives up carries on, and hits are told.
     assert told["fast"]["committed"] == told["fast"]["taken"] == 260

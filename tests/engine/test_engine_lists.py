@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+from waiting import until
 
 from anpr.clock import ManualClock
 from anpr.config.site import Listed
@@ -52,11 +53,7 @@ class Box:
         for _ in range(looks):
             self.clock.advance(1.0)
             self.keeper.turn()
-            deadline = time.monotonic() + 20.0
-            while self.keeper.lookout.busy:
-                assert time.monotonic() < deadline
-                time.sleep(0.001)
-                self.keeper.turn()
+            until(lambda: not self.keeper.lookout.busy, meanwhile=self.keeper.turn)
 
     def plates(self, name: str = "stolen") -> tuple[str, ...]:
         (found,) = (each for each in self.hub.matcher.lists if each.name == name)

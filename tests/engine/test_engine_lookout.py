@@ -14,6 +14,7 @@ import pytest
 from making_records import make_sighting
 from making_rules import rule_text
 from structlog.testing import capture_logs
+from waiting import until
 
 from anpr.clock import ManualClock
 from anpr.config import load_site
@@ -93,21 +94,18 @@ class Things:
 
     def wait_in_vain(self) -> None:
         """Until a look at `b`, which is blocked, is given up."""
-        deadline = time.monotonic() + 20.0
-        while not self.lookout.silent:
-            assert time.monotonic() < deadline
+
+        def look() -> None:
             self.clock.advance(1.0)
             assert self.lookout.turn() == ()
-            time.sleep(0.0001)
+
+        until(lambda: self.lookout.silent, meanwhile=look)
 
     def answer(self) -> None:
         """Unblock `b`, and wait until it is followed again."""
         assert self.blocked is not None
         self.blocked.set()
-        deadline = time.monotonic() + 20.0
-        while self.lookout.silent:
-            assert time.monotonic() < deadline
-            self.lookout.turn()
+        until(lambda: not self.lookout.silent, meanwhile=self.lookout.turn)
 
     def run(self, looks: int = 1) -> list[object]:
         """What so many looks bring."""
@@ -115,10 +113,10 @@ class Things:
         for _ in range(looks):
             self.clock.advance(1.0)
             self.lookout.turn()
-            deadline = time.monotonic() + 20.0
-            while self.lookout.busy:
-                assert time.monotonic() < deadline
-                found += [each.content or each.error for each in self.lookout.turn()]
+            until(
+                lambda: not self.lookout.busy,
+                meanwhile=lambda: found.extend(each.content or each.error for each in self.lookout.turn()),
+            )
         return found
 
 
@@ -277,14 +275,14 @@ def test_a_reading_may_take_longer_than_a_look_and_counts_even_if_it_was_given_u
         {"a": Followed(lambda: _mark(numbers[0]), slowly)}, clock=clock, counters=Counters(), thread_name="looks"
     )
 
-    def turns(until: Callable[[], bool]) -> list[object]:
+    def turns(condition: Callable[[], bool]) -> list[object]:
         found: list[object] = []
-        deadline = time.monotonic() + 20.0
-        while not until():
-            assert time.monotonic() < deadline
+
+        def look() -> None:
             clock.advance(0.5)
-            found += [each.content for each in slow.turn()]
-            time.sleep(0.001)
+            found.extend(each.content for each in slow.turn())
+
+        until(condition, meanwhile=look)
         return found
 
     turns(reads.is_set)
@@ -353,10 +351,7 @@ def test_a_dead_share_does_not_keep_the_hub_from_storing(folder: Path, monkeypat
             clock.advance(1.0)
             hub.tick()
         assert hub.store.sighting(f"{99:032x}") is not None
-        deadline = time.monotonic() + 20.0
-        while share.waiting != {"anpr-lists", "anpr-rules", "anpr-rule-data"}:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        until(lambda: share.waiting == {"anpr-lists", "anpr-rules", "anpr-rule-data"})
         assert {each["of"] for each in logs if each["event"] == "files_silent"} == {
             "list stolen", "rules", "register registry"
         }  # fmt: skip
@@ -366,11 +361,12 @@ def test_a_dead_share_does_not_keep_the_hub_from_storing(folder: Path, monkeypat
         assert "the file of rules does not answer (a network share?): its changes are not seen" in problems
         share.back.set()
         (folder / "share/stolen.csv").write_text("plate\n30A12345\n51D12345\n")
-        while len(hub.matcher.lists[0].entries) == 1:
-            assert time.monotonic() < deadline
+
+        def turn() -> None:
             clock.advance(1.0)
             attendant.turn(())
-            time.sleep(0.001)
+
+        until(lambda: len(hub.matcher.lists[0].entries) > 1, meanwhile=turn)
         assert not any("does not answer" in each for each in attendant.monitor.report().problems)
 
 
@@ -395,12 +391,12 @@ def test_a_box_starts_with_its_copies_while_the_share_is_dead(folder: Path, monk
             refused = [each for each in attendant.monitor.report().problems if "does not answer" in each]
             assert [each.partition(" ")[0] for each in refused] == ["register", "list"]
             share.back.set()
-            deadline = time.monotonic() + 20.0
-            while attendant.lists.refused or hub.judge is None or hub.judge.refused_data:
-                assert time.monotonic() < deadline
+
+            def turn() -> None:
                 clock.advance(1.0)
                 attendant.turn(())
-                time.sleep(0.001)
+
+            until(lambda: not attendant.lists.refused and hub.judge and not hub.judge.refused_data, meanwhile=turn)
 
 
 def test_a_dead_share_does_not_keep_the_box_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -411,5 +407,5 @@ def test_a_dead_share_does_not_keep_the_box_from_ending(monkeypatch: pytest.Monk
     things.lookout.turn()
     things.lookout.close()
     assert not things.lookout.busy
-    assert all(each.daemon for each in threading.enumerate() if each.name == "looks")
+    assert {each.daemon for each in threading.enumerate() if each.name == "looks"} == {True}
     things.blocked.set()

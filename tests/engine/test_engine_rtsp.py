@@ -1,16 +1,15 @@
 """The whole chain against a real RTSP server on loopback: camera, worker process, hub's end of the pipe."""
 
-import os
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from engine_fakes import PIPELINE, TEXTS, CollectingHub, assert_balanced, fake_stages, write_clip
+from rtsp_servers import need_server, port_of, server
+from waiting import until
 
 from anpr.clock import SystemClock
 from anpr.config.fields import Context
@@ -24,33 +23,12 @@ from anpr.engine.supervisor import Supervisor
 from anpr.records import CoverageGap
 from anpr.video.decode import DecodeOptions
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "rtsp_server.py"
 PASSWORD = "p@ss:w/rd"
 
 
 def impatient_stages(pipeline: Pipeline) -> Stages:
     """Fake nets, and a camera that is given up soon."""
     return fake_stages(pipeline, decode=DecodeOptions(open_timeout_seconds=2.0, read_timeout_seconds=1.0))
-
-
-@contextmanager
-def server(clip: Path, *, port: int = 0) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """The port of a running server, and its process."""
-    command = ["/usr/bin/python3", str(SCRIPT), "--clip", str(clip), "--port", str(port), "--path", "/main"]
-    command += ["--user", "guard", "--password", PASSWORD]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield int(process.stdout.readline().strip().removesuffix("/main").rpartition(":")[2]), process
-        finally:
-            process.kill()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 class Listener:
@@ -83,14 +61,13 @@ class Listener:
 def test_a_camera_is_watched_and_recovers_when_its_server_was_gone(
     tmp_path: Path, codec: Literal["libx264", "libx265"]
 ) -> None:
-    if subprocess.run(["/usr/bin/python3", SCRIPT, "--help"], capture_output=True, check=False).returncode:
-        problem = "no GStreamer RTSP server here: run scripts/install_servers"
-        pytest.fail(problem) if os.environ.get("ANPR_REQUIRE_SERVERS") == "1" else pytest.skip(problem)
+    need_server()
     clip = write_clip(tmp_path / "clip.mp4", frames=200, codec=codec)
     hub, stop = CollectingHub(), threading.Event()
-    with server(clip) as (port, process):
+    guarded = ("--path", "/main", "--user", "guard", "--password", PASSWORD)
+    with server(clip, *guarded) as (address, process):
         camera = Camera.model_validate(
-            {"id": "a", "url": f"rtsp://127.0.0.1:{port}/main", "user": "guard", "password": "${PASSWORD}"},
+            {"id": "a", "url": address, "user": "guard", "password": "${PASSWORD}"},
             context=Context(tmp_path, {"PASSWORD": PASSWORD}),
         )
         assignment = Assignment(
@@ -105,15 +82,15 @@ def test_a_camera_is_watched_and_recovers_when_its_server_was_gone(
         thread = threading.Thread(target=supervisor.run, args=(stop,))
         thread.start()
         try:
-            wait_until(lambda: len(hub.finals()) >= 2)
+            until(lambda: len(hub.finals()) >= 2)
             process.kill()
             process.wait()
             killed_seconds = time.time()
-            wait_until(lambda: supervisor.reports["a"].state in ("offline", "connecting"))
+            until(lambda: supervisor.reports["a"].state in ("offline", "connecting"))
             before = len(hub.finals())
-            with server(clip, port=port):
+            with server(clip, *guarded, port=port_of(address)):
                 back_seconds = time.time()
-                wait_until(lambda: len(hub.finals()) >= before + 2)
+                until(lambda: len(hub.finals()) >= before + 2)
                 stop.set()
                 thread.join(30)
         finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import random
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 from judging import CAMERAS, LATENESS, STANDING, arrivals_of, listed_hits, play, standing
 from making_records import make_sighting
 from structlog.testing import capture_logs
+from waiting import until
 
 from anpr.clock import ManualClock
 from anpr.config.ruling import Rules
@@ -217,13 +217,12 @@ class Box:
             for _ in range(looks):
                 self.clock.advance(1.0)
                 self.keeper.turn()
-                deadline = time.monotonic() + 20.0
-                while self.keeper.busy:
-                    assert time.monotonic() < deadline
-                    time.sleep(0.001)
-                    self.clock.advance(0.01)
-                    self.keeper.turn()
+                until(lambda: not self.keeper.busy, meanwhile=self.turn)
         self.logs = list(logs)  # type: ignore[arg-type]
+
+    def turn(self) -> None:
+        self.clock.advance(0.01)
+        self.keeper.turn()
 
     def events(self) -> list[object]:
         return [each["event"] for each in self.logs]

@@ -26,6 +26,7 @@ from engine_fakes import (
     frames,
     write_clip,
 )
+from waiting import until
 
 from anpr.clock import ManualClock, SystemClock
 from anpr.config.pipeline import Pipeline, Preset
@@ -98,13 +99,6 @@ def camera(name: str, clip: Path) -> Camera:
     return Camera.model_validate({"id": name, "file": str(clip)})
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
 def gone(pid: int) -> bool:
     """The process has ended; a zombie counts as gone only once reaped."""
     try:
@@ -162,12 +156,12 @@ def test_a_killed_worker_is_started_again_and_the_other_does_not_notice(long_cli
         first_pause_seconds=0.1,
     )
     with running(supervisor):
-        wait_until(lambda: bool(hub.finals("a")) and bool(hub.finals("b")))
+        until(lambda: bool(hub.finals("a")) and bool(hub.finals("b")))
         victim, other = supervisor.pids
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: supervisor.restarts == 1)
+        until(lambda: supervisor.restarts == 1)
         before = len(hub.finals("a"))
-        wait_until(lambda: len(hub.finals("a")) > before)
+        until(lambda: len(hub.finals("a")) > before)
         assert other in supervisor.pids
         assert gone(victim)
         assert supervisor.restarts == 1
@@ -178,7 +172,7 @@ def test_stopping_settles_what_is_in_view_and_leaves_no_process(long_clip: Path)
     hub = CollectingHub()
     supervisor = Supervisor([assignment(camera("a", long_clip))], hub, clock=SystemClock())
     with running(supervisor):
-        wait_until(lambda: bool(hub.passages))
+        until(lambda: bool(hub.passages))
         pids = supervisor.pids
     assert hub.passages[-1].sighting.state == "final"
     assert all(gone(pid) for pid in pids)
@@ -189,9 +183,9 @@ def test_a_worker_that_is_told_by_sigterm_drains_too(short_clip: Path) -> None:
     hub = CollectingHub()
     supervisor = Supervisor([assignment(camera("a", short_clip))], hub, clock=SystemClock())
     with running(supervisor):
-        wait_until(lambda: bool(hub.passages))
+        until(lambda: bool(hub.passages))
         os.kill(supervisor.pids[0], signal.SIGTERM)
-        wait_until(lambda: not supervisor.pids)
+        until(lambda: not supervisor.pids)
     assert hub.passages[-1].sighting.state == "final"
     assert supervisor.restarts == 0
 
@@ -218,8 +212,8 @@ def test_a_loop_that_crashes_is_started_again_and_its_neighbour_does_not_notice(
     )
     supervisor = Supervisor([both], hub, clock=SystemClock())
     with running(supervisor):
-        wait_until(lambda: supervisor.counters.total("camera_crashes") >= 2)
-        wait_until(lambda: len(hub.finals("a")) >= 2)
+        until(lambda: supervisor.counters.total("camera_crashes") >= 2)
+        until(lambda: len(hub.finals("a")) >= 2)
         assert supervisor.restarts == 0
         assert len(hub.settled) >= 2
         assert set(hub.settled) == {"b"}
@@ -263,8 +257,8 @@ def test_a_live_cameras_crash_stays_told_when_its_source_closes(monkeypatch: pyt
     with ours, theirs:
         loop = CameraLoop(live, PIPELINE, assignment=assignment(build=breaking_stages), line=Line(theirs))
         loop.start()
-        wait_until(lambda: loop.crashed and not loop.alive)
-        assert sources[0].closed.wait(5.0)
+        until(lambda: loop.crashed and not loop.alive)
+        assert sources[0].closed.wait(60.0)
         assert (loop.report().state, loop.report().reason) == ("crashed", "RuntimeError")
         assert not loop.successor(1.0).stop.is_set()
 
@@ -299,6 +293,20 @@ def test_only_a_worker_that_died_of_itself_or_hung_is_divided(
     assert (len(supervisor._slots) > 1) is divided
 
 
+@pytest.mark.parametrize(("silent_seconds", "killed"), [(50.0, False), (70.0, True)])
+def test_a_camera_that_is_silent_for_as_long_as_its_pipeline_allows_kills_nobody(
+    silent_seconds: float, killed: bool
+) -> None:
+    patient = Pipeline.of(Preset.model_validate({"decode": {"read_timeout_seconds": 40.0}}), name="patient")
+    away = Camera.model_validate({"id": "away", "url": "rtsp://127.0.0.1:9/none"})
+    supervisor = Supervisor([replace(assignment(), cameras=((away, patient),))], CollectingHub(), clock=ManualClock())
+    (slot,) = supervisor._slots
+    slot.process = DeadProcess(0)  # type: ignore[assignment]
+    slot.reports["away"] = CameraReport("away", "streaming", silent_seconds, (), {})
+    supervisor._care(slot, 0.0)
+    assert slot.killed is killed
+
+
 def die(connection: Connection, assignment: Assignment) -> None:
     """A worker that dies at once if camera `d` is among its own, and else only reports."""
     cameras = [each.id for each, _ in assignment.cameras]
@@ -318,11 +326,11 @@ def test_a_camera_that_kills_its_worker_is_alone_in_the_end(short_clip: Path) ->
         return [[each.id for each, _ in slot.assignment.cameras] for slot in supervisor._slots] == [["c"], ["d"]]
 
     with running(supervisor):
-        wait_until(alone, 80.0)
-        wait_until(lambda: "c" in supervisor.reports)
+        until(alone, seconds=80.0)
+        until(lambda: "c" in supervisor.reports)
         steady, deaths = supervisor._slots[0].process, supervisor.restarts
         assert steady is not None
-        wait_until(lambda: supervisor.restarts > deaths)
+        until(lambda: supervisor.restarts > deaths)
         assert steady.pid in supervisor.pids
 
 
@@ -331,7 +339,7 @@ def test_a_recording_that_pauses_for_minutes_does_not_hang(tmp_path: Path) -> No
     hub = CollectingHub()
     supervisor = Supervisor([assignment(camera("a", clip))], hub, clock=SystemClock(), hang_seconds=1.0)
     with running(supervisor):
-        wait_until(lambda: supervisor.counters.total("frames_inferred") >= 29)
+        until(lambda: supervisor.counters.total("frames_inferred") >= 29)
         time.sleep(3.0)
         assert supervisor.restarts == 0
         assert len(supervisor.pids) == 1
@@ -348,9 +356,9 @@ def test_a_silent_worker_is_killed_and_replaced(short_clip: Path) -> None:
         work=hang,
     )
     with running(supervisor):
-        wait_until(lambda: bool(supervisor.pids))
+        until(lambda: bool(supervisor.pids))
         first = supervisor.pids[0]
-        wait_until(lambda: supervisor.restarts >= 1)
+        until(lambda: supervisor.restarts >= 1)
         assert gone(first)
 
 
@@ -363,9 +371,9 @@ def test_a_loop_that_is_stuck_is_killed_though_its_process_talks(short_clip: Pat
         first_pause_seconds=60.0,
     )
     with running(supervisor):
-        wait_until(lambda: bool(supervisor.pids))
+        until(lambda: bool(supervisor.pids))
         pid = supervisor.pids[0]
-        wait_until(lambda: gone(pid))
+        until(lambda: gone(pid))
         assert supervisor.counters.total("frames_inferred") <= 5
 
 
@@ -384,7 +392,7 @@ def test_workers_that_ignore_the_word_to_stop_are_killed(short_clip: Path, monke
     monkeypatch.setattr(supervisor_module, "DRAIN_SECONDS", 0.3)
     supervisor = Supervisor([assignment(camera("a", short_clip))], CollectingHub(), clock=SystemClock(), work=hang)
     with running(supervisor):
-        wait_until(lambda: bool(supervisor.pids))
+        until(lambda: bool(supervisor.pids))
         pid = supervisor.pids[0]
     assert gone(pid)
 
@@ -397,7 +405,7 @@ def test_while_the_hub_is_full_workers_wait_and_nothing_is_lost(short_clip: Path
         time.sleep(3.0)
         assert hub.passages == []
         hub.full = False
-        wait_until(lambda: len(hub.finals("a")) == 2)
+        until(lambda: len(hub.finals("a")) == 2)
     assert hub.finals("a") == list(TEXTS.values())
 
 
@@ -409,13 +417,25 @@ def test_a_loop_that_had_to_wait_for_the_hub_does_not_hang(short_clip: Path, mon
     )
     hub.full = True
     with running(supervisor):
-        wait_until(lambda: bool(supervisor.pids))
+        until(lambda: bool(supervisor.pids))
         pids = supervisor.pids
         time.sleep(1.0)
         hub.full = False
-        wait_until(lambda: bool(supervisor.reports) and supervisor.reports["a"].busy_seconds == 0.0)
+        until(lambda: bool(supervisor.reports) and supervisor.reports["a"].busy_seconds == 0.0)
         assert supervisor.pids == pids
         os.kill(pids[0], signal.SIGKILL)
+
+
+def test_a_terminal_that_hangs_up_ends_no_worker(long_clip: Path) -> None:
+    hub = CollectingHub()
+    supervisor = Supervisor([assignment(camera("a", long_clip))], hub, clock=SystemClock())
+    with running(supervisor):
+        until(lambda: bool(hub.passages))
+        (pid,) = supervisor.pids
+        os.kill(pid, signal.SIGHUP)
+        before = len(hub.passages)
+        until(lambda: len(hub.passages) > before)
+        assert supervisor.pids == (pid,)
 
 
 def test_a_worker_of_a_live_camera_that_ends_without_being_told_is_started_again() -> None:
@@ -423,9 +443,9 @@ def test_a_worker_of_a_live_camera_that_ends_without_being_told_is_started_again
     away = Camera.model_validate({"id": "away", "url": "rtsp://127.0.0.1:9/none"})
     supervisor = Supervisor([assignment(away)], hub, clock=SystemClock(), first_pause_seconds=0.1)
     with running(supervisor):
-        wait_until(lambda: "away" in supervisor.reports)
+        until(lambda: "away" in supervisor.reports)
         (victim,) = supervisor.pids
         os.kill(victim, signal.SIGTERM)
-        wait_until(lambda: supervisor.restarts == 1)
-        wait_until(lambda: bool(supervisor.pids) and victim not in supervisor.pids)
+        until(lambda: supervisor.restarts == 1)
+        until(lambda: bool(supervisor.pids) and victim not in supervisor.pids)
     assert not supervisor.pids

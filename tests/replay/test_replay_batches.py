@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parents[1] / "engine"))
-
 import pytest
-from engine_fakes import CollectingHub, assert_balanced, write_clip
-from test_engine_batching import FakeDevice
+from engine_fakes import CollectingHub, FakeDevice, assert_balanced, write_clip
 
 from anpr.cli import replay
 from anpr.clock import SystemClock

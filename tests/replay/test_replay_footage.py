@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import structlog
 
 from anpr import assets, cli
 from anpr.clock import SystemClock
@@ -91,7 +90,6 @@ def test_the_command_prints_one_json_object(
     monkeypatch.setattr(sys, "argv", ["anpr", "replay", str(tmp_path), "--json"])
     with pytest.raises(SystemExit) as caught:
         cli.main()
-    structlog.reset_defaults()
     assert caught.value.code == 0
     told = json.loads(capsys.readouterr().out)
     assert told["frames"] == 8
@@ -109,7 +107,6 @@ def test_a_clip_that_cannot_be_read_does_not_cost_the_others(
     monkeypatch.setattr(sys, "argv", ["anpr", "replay", good[0], str(tmp_path / "a.mp4"), *good[1:], "--json"])
     with pytest.raises(SystemExit) as caught:
         cli.main()
-    structlog.reset_defaults()
     captured = capsys.readouterr()
     assert caught.value.code == 1
     assert "a.mp4: the file is empty" in captured.err

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+from web_servers import QuietHandler, serving
 
 from anpr.clock import ManualClock
 from anpr.errors import ConfigError
@@ -122,10 +122,10 @@ def test_a_register_that_never_answers_does_not_hold_up_the_end() -> None:
     lookups.ask("r", "29A12345")
     lookups.close()
     threads = [thread for thread in threading.enumerate() if thread.name == "register-r"]
-    assert all(thread.daemon for thread in threads)
+    assert {thread.daemon for thread in threads} == {True}
     register.open.set()
     for thread in threads:
-        thread.join(5.0)
+        thread.join(30.0)
         assert not thread.is_alive()
 
 
@@ -174,24 +174,12 @@ def served() -> Iterator[tuple[str, dict[str, tuple[int, bytes]]]]:
     """A register's address, and what it answers by path."""
     answers: dict[str, tuple[int, bytes]] = {}
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
-            code, body = answers.get(self.path, (404, b""))
-            self.send_response(code)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(*answers.get(self.path, (404, b"")))
 
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/vehicles/{{plate}}", answers
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}/vehicles/{{plate}}", answers
 
 
 def test_a_register_over_http(served: tuple[str, dict[str, tuple[int, bytes]]]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from making_sites import ONE_CAMERA_SITE
+from making_sites import write_site
 
 from anpr import assets
 from anpr.clock import ManualClock
@@ -211,10 +211,9 @@ def test_a_value_that_no_rule_can_be_asked_of_spoils_its_row(tmp_path: Path) -> 
 
 
 def test_a_site_is_told_of_values_that_its_rules_cannot_be_asked_of(tmp_path: Path) -> None:
-    site, register = tmp_path / "site.toml", tmp_path / "r.csv"
-    clip = assets.folder("configs") / "demo" / "expressway.mp4"
+    register = tmp_path / "r.csv"
     rules = f'\n[rules]\nfolder = "{SHIPPED}"\n[[rules.lookups]]\nname = "registry"\nfile = "{register}"\n'
-    site.write_text(ONE_CAMERA_SITE.format(folder=tmp_path, clip=clip) + rules, encoding="utf-8")
+    site = write_site(tmp_path, rules)
     register.write_text(HEADER + VIETNAMESE, encoding="utf-8")
     flaws = flaws_of(load_site(site, environment=None), clock=ManualClock())
     assert (flaws.problems, flaws.left_out) == ((), ())

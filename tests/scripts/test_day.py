@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import structlog
 from making_records import make_hit, make_sighting
 
 from anpr.records import Hit, Sighting
@@ -19,12 +17,6 @@ from scripts.day.traffic import ordinary_traffic
 from scripts.day.vehicles import PROVINCES, Registry
 
 NUMBERS = {"stolen": 1, "epidemic-inbound": 2}
-
-
-@pytest.fixture(autouse=True)
-def _structlog_as_it_was() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

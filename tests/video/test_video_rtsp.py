@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from urllib.parse import quote
 
+import av
 import pytest
+from waiting import until
 
 from anpr.clock import ManualClock, SystemClock
 from anpr.errors import StreamAuthError, StreamError
+from anpr.video import rtsp
 from anpr.video.back_off import BackOff, Reconnection
 from anpr.video.decode import DecodeOptions
 from anpr.video.probe import examine
@@ -153,6 +158,42 @@ def test_a_refused_password_is_tried_once_a_minute(status: str) -> None:
     assert CANARY not in repr([states, source, source.__dict__, caught.value, caught.value.__context__])
 
 
+@pytest.mark.parametrize("password", ["x" * 121, "@:/?#%[]+ " * 4 + "y", "!$&'()*,;=~" * 11, "mật khẩu rất dài"])
+def test_a_password_comes_whole(password: str) -> None:
+    heard: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            while request := connection.recv(4096):
+                heard.extend(line.split()[-1] for line in request.split(b"\r\n") if line.startswith(b"Authorization"))
+                number = request.split(b"CSeq: ")[1].split(b"\r\n")[0].decode()
+                refusal = f'RTSP/1.0 401 No\r\nCSeq: {number}\r\nWWW-Authenticate: Basic realm="camera"\r\n\r\n'
+                connection.sendall(refusal.encode())
+
+    with listener(answer) as port, pytest.raises(StreamAuthError):
+        probe(f"rtsp://guard:{quote(password, safe='')}@127.0.0.1:{port}/x", options=QUICK)
+    assert {base64.b64decode(each).decode() for each in heard} == {f"guard:{password}"}
+
+
+@pytest.mark.parametrize("password", ["x" * 122, "mật khẩu rất dài " * 4])
+def test_a_password_that_would_be_cut_off_is_told_before_the_camera_refuses_it(password: str) -> None:
+    with pytest.raises(StreamError, match="take more than 127 characters") as caught:
+        RtspSource(f"rtsp://guard:{quote(password)}@10.0.0.7/x", camera_id="gate", clock=ManualClock())
+    assert password not in str(caught.value)
+
+
+def test_a_refusal_that_comes_late_is_still_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the camera would be asked with the wrong password every few seconds, and might lock the account."""
+
+    def refuse_late(*_: object, **__: object) -> None:
+        time.sleep(QUICK.open_timeout_seconds)
+        raise av.error.HTTPUnauthorizedError(1, "Server returned 401 Unauthorized")
+
+    monkeypatch.setattr(rtsp, "open_container", refuse_late)
+    states, _, _ = run(f"rtsp://u:{CANARY}@127.0.0.1:9/x", WaitingClock(1))
+    assert [entry.state for entry in states] == ["connecting", "refused", "closed"]
+
+
 @pytest.mark.parametrize(
     ("status", "reason"),
     [
@@ -175,6 +216,24 @@ def test_other_answers_mean_offline(status: str, reason: str) -> None:
     assert [entry.state for entry in states] == ["connecting", "offline", "closed"]
     assert states[1].reason == reason
     assert CANARY not in repr(states)
+
+
+def test_a_camera_that_sends_on_to_itself_is_not_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """libav would go round thousands of times a second, at the cost of the other cameras."""
+    monkeypatch.setattr(rtsp, "WORK_SHARE", 0.005)  # also where the machine has little time for this
+    port: list[int] = []
+
+    def answer(connection: socket.socket) -> None:
+        replying(f"302 Moved\r\nLocation: rtsp://127.0.0.1:{port[0]}/x")(connection)
+
+    with listener(answer) as own:
+        port.append(own)
+        clock = WaitingClock(4)
+        states, _, _ = run(f"rtsp://127.0.0.1:{own}/x", clock)
+    assert [entry.state for entry in states] == [*["connecting", "offline"] * 4, "closed"]
+    assert {entry.reason for entry in states[1::2]} == {"answers without end, and gives no stream"}
+    assert max(clock.waits[:2]) <= 3.0
+    assert clock.waits[2:] == [30.0, 30.0]
 
 
 @pytest.mark.parametrize("look", [probe, partial(examine, clock=SystemClock(), seconds=1.0)])
@@ -230,20 +289,24 @@ def test_a_camera_that_accepts_and_never_answers_runs_into_the_time_out() -> Non
         began = time.monotonic()
         with pytest.raises(StreamError, match=r"no answer in time") as caught:
             probe(f"rtsp://u:{CANARY}@127.0.0.1:{port}/x", camera_id="gate", options=QUICK)
-        assert 0.9 <= time.monotonic() - began <= 2.0
+        assert 0.9 <= time.monotonic() - began <= 10.0
     assert f"gate rtsp://***@127.0.0.1:{port}/x" in str(caught.value)
 
 
 def test_close_from_another_thread_ends_the_waiting() -> None:
-    source = RtspSource(f"rtsp://127.0.0.1:{closed_port()}/x", camera_id="gate", clock=SystemClock(), options=QUICK)
+    source = RtspSource(
+        f"rtsp://127.0.0.1:{closed_port()}/x",
+        camera_id="gate",
+        clock=SystemClock(),
+        options=QUICK,
+        reconnection=Reconnection(first_seconds=600.0, longest_seconds=600.0, longest_after_seconds=600.0),
+    )
     thread = threading.Thread(target=lambda: list(source))
     thread.start()
-    time.sleep(0.3)
-    began = time.monotonic()
+    until(lambda: source.state is StreamState.OFFLINE)
     source.close()
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
-    assert time.monotonic() - began < 2.0
     assert source.state is StreamState.CLOSED
 
 

@@ -185,7 +185,7 @@ def test_compare_tells_the_difference() -> None:
 @given(st.binary(max_size=200), st.sampled_from([b"", b"plate,reason\n", codecs.BOM_UTF8 + b"plate\n"]))
 def test_any_bytes_give_entries_or_problems(data: bytes, head: bytes) -> None:
     entries, problems = read_csv(head + data)
-    assert all(str(problem) for problem in problems)
+    assert all(problem.what for problem in problems)
     assert all(entry.plate for entry in entries)
 
 

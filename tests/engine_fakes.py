@@ -12,11 +12,14 @@ import numpy as np
 from anpr.config.pipeline import Pictures, Pipeline, Preset
 from anpr.engine.messages import Passage
 from anpr.engine.pipeline import Stages
+from anpr.engine.simulation import SimulatedDevice
 from anpr.metrics import Counters
+from anpr.nets.batch_reader import Found
 from anpr.ops.window import Window
 from anpr.records import ALPHABET, EMPTY, Frame, Plate, Read
 from anpr.tracking.options import TrackOptions
 from anpr.video.decode import DecodeOptions
+from anpr.video.surface_frame import SurfaceFrame, brought_home
 
 TEXTS = {200: "30A12345", 235: "51F67890"}
 PIPELINE = Pipeline.of(Preset(), name="fake")
@@ -47,6 +50,22 @@ class FakeReader:
         x, y = plate.quad.mean(axis=0).astype(int)
         level = min(TEXTS, key=lambda each: abs(each - int(frame.luma[y, x])))
         return read_of(TEXTS[level])
+
+
+class FakeDevice(SimulatedDevice):
+    """Finds and reads the plates as FakeDetector and FakeReader do."""
+
+    def detect(self, pictures: Sequence[SurfaceFrame]) -> list[list[Plate]]:
+        super().detect(pictures)
+        return [FakeDetector().detect(brought_home(picture)) for picture in pictures]
+
+    def read(self, found: Sequence[Found]) -> list[tuple[Plate, Read | None]]:
+        results: list[tuple[Plate, Read | None]] = []
+        for each in found:
+            luma, chroma = each.surface.owner  # type: ignore[misc]
+            frame = Frame("", 0, 0.0, 0.0, luma, chroma[:, :, 0], chroma[:, :, 1])
+            results.append((each.plate, FakeReader().read(frame, [each.plate])[0] if each.wanted else None))
+        return results
 
 
 class CollectingHub:
