@@ -45,6 +45,11 @@ class CameraReport(msgspec.Struct, frozen=True, tag="camera"):
     height: int = 0
     codec: str = ""
 
+    @property
+    def crashes(self) -> int:
+        """How often the camera's loop has crashed: it may run again, and crash again, between two reports."""
+        return sum(count for name, _, count in self.counts if name == "camera_crashes")
+
     def to_log(self) -> dict[str, object]:
         """The report as the facts of a log line."""
         counts = {f"{name}.{reason}" if reason else name: count for name, reason, count in self.counts}

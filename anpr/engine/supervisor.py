@@ -265,7 +265,7 @@ class Supervisor:
                 case CameraReport():
                     before = slot.reports.get(message.camera_id)
                     slot.reports[message.camera_id] = message
-                    if message.state == "crashed" and (before is None or before.state != "crashed"):
+                    if message.crashes > (before.crashes if before is not None else 0):
                         self._hub.settle([message.camera_id])
                     self._tell(slot, message)
                 case WorkerReport():

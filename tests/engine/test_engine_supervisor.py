@@ -85,6 +85,14 @@ def wait_for_the_hub(connection: Connection, assignment: Assignment) -> None:
         time.sleep(1.0 if busy_seconds else 0.1)
 
 
+def crash_between_reports(connection: Connection, assignment: Assignment) -> None:
+    """A worker whose loop crashes, starts again and crashes anew before the next report, and then goes on."""
+    for state, crashes in (("crashed", 1), ("crashed", 2), ("running", 2), ("running", 3)):
+        counts = (("camera_crashes", "RuntimeError", crashes), ("frames_decoded", "", 7))
+        connection.send_bytes(encode(CameraReport("a", state, 0.0, counts, {})))
+    connection.recv_bytes()
+
+
 def assignment(*cameras: Camera, build: Callable[[Pipeline], Stages] = fake_stages) -> Assignment:
     return Assignment(
         site_id="site",
@@ -218,6 +226,14 @@ def test_a_loop_that_crashes_is_started_again_and_its_neighbour_does_not_notice(
         assert len(hub.settled) >= 2
         assert set(hub.settled) == {"b"}
     assert_balanced(supervisor.counters)
+
+
+def test_what_each_crash_left_open_is_settled_also_between_two_reports(short_clip: Path) -> None:
+    hub = CollectingHub()
+    work = crash_between_reports
+    supervisor = Supervisor([assignment(camera("a", short_clip))], hub, clock=SystemClock(), work=work)
+    with running(supervisor):
+        until(lambda: hub.settled == ["a"] * 3)
 
 
 class LiveSource:
