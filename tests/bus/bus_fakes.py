@@ -193,3 +193,9 @@ class KeyRing:
     def client(self, name: str, *boxes: str) -> ClientKeys:
         own = self.folder / f"{name}.key_secret"
         return ClientKeys.load(own, *(self.folder / f"{box}.key" for box in boxes or ("box",)))
+
+
+def seqs(items: Sequence[object]) -> list[int]:
+    """The numbers of what is all events."""
+    assert all(isinstance(item, Event) for item in items)
+    return [item.seq for item in items if isinstance(item, Event)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import zmq
-from bus_fakes import Town
+from bus_fakes import Town, seqs
 from structlog.testing import capture_logs
 
-from anpr.bus import Gap, delivery
+from anpr.bus import delivery
 from anpr.bus.connections import MOST_IMPATIENCE, PATIENCE
 from anpr.bus.events import encode
 from anpr.bus.protocol import (
@@ -23,12 +23,6 @@ from anpr.bus.protocol import (
     encode_frame,
 )
 from anpr.clock import SystemClock
-from anpr.records import Event
-
-
-def seqs(items: list[Event | Gap]) -> list[int]:
-    assert all(isinstance(item, Event) for item in items)
-    return [item.seq for item in items if isinstance(item, Event)]
 
 
 class RawConsumer:

@@ -234,6 +234,7 @@ def test_what_each_crash_left_open_is_settled_also_between_two_reports(short_cli
     supervisor = Supervisor([assignment(camera("a", short_clip))], hub, clock=SystemClock(), work=work)
     with running(supervisor):
         until(lambda: hub.settled == ["a"] * 3)
+    assert supervisor.restarts == 0
 
 
 class LiveSource:
